@@ -1,0 +1,94 @@
+# `make demo` shows it, `make test` proves it; both install what they need. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export SUBCAST := $(CARGO_TARGET_DIR)/debug/subcast
+export SUBCAST_TEST_PYTHON := $(CURDIR)/.venv/bin/python
+export SUBCAST_COMPONENTIZE_PY := $(CURDIR)/.venv/bin/componentize-py
+export DEMO_SECONDS ?= 0
+export DEMO_PORT ?= 8000
+
+BIN := $(CURDIR)/.venv/bin
+RUST_READY := $(CARGO_TARGET_DIR)/.rust-ready
+PYTHON_READY := .venv/.ready
+NODE_READY := tests/clients/node_modules/.ready
+# Python that no package of its own checks.
+PYTHON_SOURCES := guest-python tests examples scripts
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+# --- what people call ---
+
+.PHONY: demo
+demo: binary $(PYTHON_READY) ## real stock prices to subscribers; Ctrl-C or DEMO_SECONDS=20 ends it; DEMO_PORT=8000
+	@$(BIN)/python examples/market/demo.py
+
+.PHONY: test
+test: test-rust test-python test-clients ## all tests
+
+.PHONY: lint
+lint: lint-rust lint-python ## formatting and static checks
+
+.PHONY: bench
+bench: $(RUST_READY) $(PYTHON_READY) ## the figures of benches/README.md
+	cargo bench --locked
+
+.PHONY: clean
+clean: ## remove everything that make has made
+	rm -rf "$(CARGO_TARGET_DIR)" .venv tests/clients/node_modules
+
+# --- parts ---
+
+.PHONY: binary
+binary: $(RUST_READY)
+	@cargo build --locked
+
+.PHONY: test-rust
+test-rust: $(RUST_READY) $(PYTHON_READY) ## unit and integration tests of the host
+	cargo test --locked
+
+.PHONY: test-python
+test-python: $(PYTHON_READY) ## tests of the guest SDK
+	$(BIN)/python -m pytest -q tests/python
+
+.PHONY: test-clients
+test-clients: binary $(PYTHON_READY) $(NODE_READY) ## unmodified GraphQL clients against the real binary
+	cd tests/clients && PATH="$(BIN):$$PATH" node --test
+	$(BIN)/python -m pytest -q tests/clients
+
+.PHONY: test-planted
+test-planted: $(RUST_READY) $(PYTHON_READY) ## bugs planted into the projection on purpose: are all of them caught?
+	$(BIN)/python tests/projection/planted.py
+
+.PHONY: lint-rust
+lint-rust: $(RUST_READY)
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo "cargo-deny is not installed: skipped"; fi
+
+.PHONY: lint-python
+lint-python: $(PYTHON_READY)
+	$(BIN)/ruff check $(PYTHON_SOURCES)
+	$(BIN)/ruff format --check $(PYTHON_SOURCES)
+	$(BIN)/mypy --strict guest-python
+
+# --- set-up: each once, and again when what it depends on has changed ---
+
+$(RUST_READY):
+	@scripts/setup.sh rust
+	@echo "the first compilation takes about 8 minutes on two cores (a WebAssembly compiler is part of it); later ones are short"
+	@mkdir -p "$(@D)" && touch $@
+
+$(PYTHON_READY): scripts/requirements.txt scripts/setup.sh
+	@scripts/setup.sh python
+	@touch $@
+
+$(NODE_READY): tests/clients/package-lock.json scripts/setup.sh | $(PYTHON_READY)
+	@scripts/setup.sh node
+	@touch $@

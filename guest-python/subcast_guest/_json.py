@@ -1,0 +1,119 @@
+"""JSON in and out: strict, bounded, and as fast as the standard library's C code allows.
+
+`json.dumps` builds an encoder per call and turns keys such as `1` and `True` into
+strings without a word. Here the C encoder is built once, and values are looked through
+first: keys must be strings, and a value must not be larger than the host will take.
+"""
+
+import json
+import json.encoder
+from collections.abc import Callable
+from typing import Any
+
+from subcast_guest._diagnosis import refusal
+from subcast_guest._errors import ValueRefused
+
+LIMIT = 1 << 20
+"""Bytes of JSON that one value may have. The host's own limit for a whole answer is higher or equal."""
+
+DEPTH = 100
+"""Levels of nesting. The C encoder recurses, and a component's stack is small."""
+
+_options: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+_encoder = json.JSONEncoder(**_options)
+_decoder: Any = json.JSONDecoder()
+_scan = _decoder.scan_once
+_join = "".join
+
+_SCALARS = frozenset({int, float, bool, type(None)})
+_markers: dict[int, Any] = {}
+_chunks: Callable[[Any, int], Any]
+if (_make := getattr(json.encoder, "c_make_encoder", None)) is not None:
+    _quote: Any = json.encoder.encode_basestring
+    _chunks = _make(_markers, _encoder.default, _quote, None, ":", ",", False, False, False)
+else:
+
+    def _chunks(value: Any, _level: int) -> Any:
+        return _encoder.iterencode(value)
+
+
+def decode(text: str) -> Any:
+    """The value of a text that the host has already found to be JSON."""
+    try:
+        return _scan(text, 0)[0]
+    except StopIteration:  # leading white space
+        return json.loads(text)
+
+
+def encode(value: Any) -> str:
+    """Compact JSON text. Raises `ValueRefused`, which names the place in the value and a remedy."""
+    _look_through(value)
+    try:
+        text = _join(_chunks(value, 0))
+    except (TypeError, ValueError, RecursionError) as error:
+        # The C encoder leaves the containers it was in among its markers.
+        _markers.clear()
+        raise refusal(value, error) from None
+    except BaseException:
+        _markers.clear()
+        raise
+    if text.isascii():
+        if len(text) > LIMIT:
+            raise too_large(len(text))
+        return text
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueRefused(
+            "the value contains half of a surrogate pair, which is no character: "
+            'repair the text with text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
+        ) from None
+    if size > LIMIT:
+        raise too_large(size)
+    return text
+
+
+def too_large(size: int | None = None) -> ValueRefused:
+    """The refusal of a value of `size` bytes; unknown if it was not even serialized."""
+    told = "more than 1 MiB" if size is None else f"{size:,} bytes"
+    return ValueRefused(f"the value is {told} of JSON, and 1 MiB is the limit: return only what subscribers select")
+
+
+def _look_through(value: Any) -> None:
+    """Check keys, depth, and that the value is not far too large, before any text is made.
+
+    Level by level. The sizes counted are those of the shortest text, so nothing
+    acceptable is refused; and they fall with every step, so nothing goes on for ever.
+    """
+    budget = LIMIT
+    level = [value]
+    for _ in range(DEPTH):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict or isinstance(item, dict):
+                try:
+                    # The quickest way to see that all keys are strings.
+                    budget -= len(_join(item)) + 5 * len(item)
+                except TypeError as error:
+                    raise refusal(value, error) from None
+                children: Any = item.values()
+            elif kind is list or isinstance(item, (list, tuple)):
+                budget -= 2 * len(item)
+                children = item
+            else:
+                if isinstance(item, str):
+                    budget -= len(item)
+                continue
+            for child in children:
+                kind = type(child)
+                if kind is str:
+                    budget -= len(child)
+                elif kind not in _SCALARS:
+                    below.append(child)
+            if budget < 0:
+                raise refusal(value, too_large())
+        if not below:
+            return
+        level = below
+    raise refusal(value, RecursionError())

@@ -1,0 +1,145 @@
+//! Who is it? Turns a credential into a [`Principal`], or refuses it.
+//!
+//! Today: tokens signed with a shared secret (HS256), or nobody in particular where anonymous access is allowed.
+//! A credential that is given must be valid; a bad one never falls back to anonymous.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::principal::Principal;
+
+/// How tokens are checked.
+#[derive(Clone, Debug)]
+pub struct JwtConfig {
+    /// Shared secret of HS256.
+    pub secret: Vec<u8>,
+    /// Required `iss`, if any.
+    pub issuer: Option<String>,
+    /// Required `aud`, if any.
+    pub audience: Option<String>,
+    /// Tolerated clock difference, in seconds.
+    pub leeway: u64,
+}
+
+/// Who may come in, and how they show who they are.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether someone without a credential may come in.
+    pub anonymous: bool,
+    /// How tokens are checked; without it every token is refused.
+    pub jwt: Option<JwtConfig>,
+    /// Claim that names the tenant.
+    pub tenant_claim: String,
+}
+
+/// Why a credential was refused. For the log: the client learns only that it was.
+#[derive(Debug, Error)]
+pub enum Refused {
+    /// Nothing was shown.
+    #[error("no credential, and anonymous access is off")]
+    Missing,
+    /// Something was shown that is not `Bearer TOKEN`.
+    #[error("the credential is not of the form `Bearer TOKEN`")]
+    Malformed,
+    /// A token was shown, but the host has no key for it.
+    #[error("a token was shown, but [auth] jwt is not configured")]
+    NotConfigured,
+    /// The token does not hold.
+    #[error("the token was refused: {0}")]
+    Token(#[from] jsonwebtoken::errors::Error),
+}
+
+/// Checks credentials. Cheap to share behind an [`Arc`].
+pub struct Authenticator {
+    anonymous: Option<Arc<Principal>>,
+    jwt: Option<(DecodingKey, Validation)>,
+    tenant_claim: String,
+}
+
+impl Authenticator {
+    /// An authenticator for this configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let jwt = config.jwt.as_ref().map(|jwt| {
+            let mut validation = Validation::new(Algorithm::HS256);
+            validation.leeway = jwt.leeway;
+            validation.validate_nbf = true;
+            validation.set_required_spec_claims::<&str>(&[]);
+            validation.validate_aud = jwt.audience.is_some();
+            if let Some(audience) = &jwt.audience {
+                validation.set_audience(&[audience]);
+                validation.required_spec_claims.insert("aud".to_owned());
+            }
+            if let Some(issuer) = &jwt.issuer {
+                validation.set_issuer(&[issuer]);
+                validation.required_spec_claims.insert("iss".to_owned());
+            }
+            (DecodingKey::from_secret(&jwt.secret), validation)
+        });
+        // One value for all anonymous subscribers: there are many, and they do not differ.
+        let anonymous = config.anonymous.then(|| Arc::new(Principal::anonymous()));
+        Self { anonymous, jwt, tenant_claim: config.tenant_claim.clone() }
+    }
+
+    /// The principal behind the payload of `connection_init` (`authorization` or `Authorization`, at its top or below
+    /// `headers`), or else behind the `Authorization` header of the request.
+    pub fn authenticate(&self, payload: Option<&Map<String, Value>>, header: Option<&str>) -> Result<Arc<Principal>, Refused> {
+        let credential = match payload.and_then(credential_in) {
+            Some(Value::String(text)) => Some(text.as_str()),
+            Some(_) => return Err(Refused::Malformed),
+            None => header,
+        };
+        match credential {
+            None => self.anonymous.clone().ok_or(Refused::Missing),
+            Some(text) => self.verify(text),
+        }
+    }
+
+    fn verify(&self, credential: &str) -> Result<Arc<Principal>, Refused> {
+        let (scheme, token) = credential.trim().split_once(' ').ok_or(Refused::Malformed)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Refused::Malformed);
+        }
+        let (key, validation) = self.jwt.as_ref().ok_or(Refused::NotConfigured)?;
+        let claims = jsonwebtoken::decode::<Map<String, Value>>(token.trim(), key, validation)?.claims;
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).map(Arc::from);
+        let (subject, tenant) = (text("sub"), text(&self.tenant_claim));
+        let expires_at = claims.get("exp").and_then(Value::as_u64);
+        Ok(Arc::new(Principal::new(subject, claims, tenant, expires_at)))
+    }
+}
+
+impl std::fmt::Debug for Authenticator {
+    /// Says nothing of the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("anonymous", &self.anonymous.is_some())
+            .field("jwt", &self.jwt.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Compares a shown secret with the expected one in a time that does not tell where they differ.
+#[must_use]
+pub fn secret_matches(shown: &str, expected: &str) -> bool {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(shown)
+        .iter()
+        .zip(Sha256::digest(expected))
+        .fold(0, |difference, (a, b)| difference | (a ^ b))
+        == 0
+}
+
+fn credential_in(payload: &Map<String, Value>) -> Option<&Value> {
+    find_authorization(payload).or_else(|| find_authorization(payload.get("headers")?.as_object()?))
+}
+
+fn find_authorization(map: &Map<String, Value>) -> Option<&Value> {
+    map.iter().find(|(key, value)| key.eq_ignore_ascii_case("authorization") && !value.is_null()).map(|(_, value)| value)
+}

@@ -1,0 +1,23 @@
+//! `subcast compile`: what the host runs in a child process to compile a module. Not for people.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use crate::sandbox::{CompileError, compile_in_child};
+
+/// Compile a component to native code
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    input: PathBuf,
+    output: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    compile_in_child(&arguments.input, &arguments.output).map_err(|error| match error {
+        // The parent says what it is about.
+        CompileError::Invalid(reason) => Failure::Failed(reason),
+        other => Failure::failed(other),
+    })
+}

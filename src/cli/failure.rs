@@ -1,0 +1,41 @@
+//! How a command ends that does not end well.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use super::terminal;
+
+/// Why a command is over before it is done.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It did not work: what, and what to do about it.
+    Failed(String),
+    /// It was asked for in a wrong way.
+    Usage(String),
+    /// Nobody reads the results any more. Nothing to complain about.
+    Unread,
+}
+
+impl Failure {
+    pub(super) fn failed(error: impl fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    pub(super) fn usage(error: impl fmt::Display) -> Self {
+        Self::Usage(error.to_string())
+    }
+
+    /// Says so on standard error.
+    pub(super) fn report(&self) -> ExitCode {
+        let (message, code) = match self {
+            Self::Failed(message) => (message, 1),
+            Self::Usage(message) => (message, 2),
+            Self::Unread => return ExitCode::SUCCESS,
+        };
+        let label = if terminal::has_colours() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+        // Standard error may be closed; the exit status remains.
+        let _ = writeln!(io::stderr(), "{label} {message}");
+        ExitCode::from(code)
+    }
+}

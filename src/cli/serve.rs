@@ -1,0 +1,134 @@
+//! `subcast serve`: the host.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::failure::Failure;
+use super::signals::Signals;
+use super::{configuration, descriptors, log, module, output};
+use crate::runtime::config::{Config, LogFormat, Overrides};
+use crate::runtime::{Runtime, StartError};
+use crate::server::Server;
+
+/// Serve modules to subscribers, until SIGINT or SIGTERM
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Components made by `subcast build`; they take the place of the modules in the configuration
+    #[arg(value_name = "MODULE")]
+    modules: Vec<PathBuf>,
+    /// Configuration; without it subcast.toml here, if there is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// off, error, warn, info, debug or trace, or levels per part
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// How the log is written
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<Format>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One object per line
+    Json,
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let overrides = Overrides {
+        listen: arguments.listen,
+        modules: arguments.modules,
+        log: arguments.log,
+        log_format: arguments.log_format.map(LogFormat::from),
+    };
+    let config = configuration(arguments.config.as_deref(), overrides).map_err(Failure::failed)?;
+    if config.modules.is_empty() {
+        return Err(Failure::usage(
+            "no module to serve: name one (`subcast serve m.wasm`), or write [[module]] into subcast.toml",
+        ));
+    }
+    log::start(&config.telemetry)?;
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let tokio = tokio.map_err(|error| Failure::failed(format!("failed to start: {error}")))?;
+    let done = tokio.block_on(serve(config));
+    // Everything that matters has ended, or was cut off.
+    tokio.shutdown_background();
+    done
+}
+
+/// Ends well when a signal arrives; a second one ends the process at once.
+async fn serve(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let (runtime, server) = tokio::select! {
+        started = start(config) => started?,
+        () = signals.next() => return Ok(()),
+    };
+    descriptors::raise(runtime.config().limits.connections);
+    announce(&runtime, &server)?;
+    runtime.tasks().spawn(server.run());
+
+    signals.next().await;
+    tracing::info!("draining; a second signal ends the process at once");
+    tokio::select! {
+        drained = runtime.drain() => {
+            if !drained {
+                tracing::warn!("something took too long to end and was cut off");
+            }
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = signals.next() => std::process::exit(1),
+    }
+}
+
+async fn start(config: Config) -> Result<(Arc<Runtime>, Server), Failure> {
+    let runtime = Runtime::start(config).await.map_err(|error| match &error {
+        StartError::Load { path, source, .. } => Failure::Failed(module::refusal(path, source)),
+        other => Failure::failed(other),
+    })?;
+    let runtime = Arc::new(runtime);
+    match Server::bind(Arc::clone(&runtime)).await {
+        Ok(server) => Ok((runtime, server)),
+        Err(error) => {
+            runtime.drain().await;
+            Err(Failure::failed(error))
+        }
+    }
+}
+
+/// Says on standard output what is served where. Nobody has to read it.
+fn announce(runtime: &Runtime, server: &Server) -> Result<(), Failure> {
+    let address = server.local_addr().map_err(Failure::failed)?;
+    let publishers = match runtime.config().publish_token {
+        Some(_) => "with the token of [publish]",
+        None => "from this machine only",
+    };
+    let mut lines = vec![
+        format!("listening on http://{address}"),
+        format!("  subscribe  ws://{address}/graphql"),
+        format!("  publish    http://{address}/events, {publishers}"),
+    ];
+    for live in runtime.generation().modules() {
+        lines.push(format!("  module     {} {:.12}: {}", live.name(), live.digest(), module::fields(live)));
+    }
+    match output::line(lines.join("\n")) {
+        Err(Failure::Unread) => Ok(()),
+        said => said,
+    }
+}

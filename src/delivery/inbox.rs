@@ -1,0 +1,58 @@
+//! Answers of the sandbox on their way to the delivering task.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::event::Event;
+use crate::outcome::Outcome;
+use crate::position::Position;
+use crate::registry::{Cohort, Ticket};
+use crate::sandbox::Module;
+
+/// What a job was for.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) position: Position,
+    pub(super) event: Arc<Event>,
+    pub(super) module: Arc<Module>,
+    /// In the order of the job's invocations.
+    pub(super) tickets: Vec<(Arc<Cohort>, Ticket)>,
+    pub(super) started: Instant,
+}
+
+/// Filled by sandbox threads, emptied as a whole by one task. Bounded by the jobs that the sandbox admits: each is in
+/// here once.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    waiting: Mutex<Vec<(Resolved, Vec<Outcome>)>>,
+    filled: Notify,
+}
+
+impl Inbox {
+    pub(super) fn put(&self, resolved: Resolved, outcomes: Vec<Outcome>) {
+        let mut waiting = self.waiting.lock();
+        waiting.push((resolved, outcomes));
+        let first = waiting.len() == 1;
+        drop(waiting);
+        if first {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits until there is something, and moves all of it into `batch`, which must be empty.
+    pub(super) async fn take(&self, batch: &mut Vec<(Resolved, Vec<Outcome>)>) {
+        loop {
+            {
+                let mut waiting = self.waiting.lock();
+                if !waiting.is_empty() {
+                    std::mem::swap(&mut *waiting, batch);
+                    return;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+}

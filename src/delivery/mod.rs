@@ -1,0 +1,196 @@
+//! The path of an event: match, resolve once per cohort, project once per plan, push into outboxes.
+//!
+//! [`Delivery::deliver`] runs on the publisher's thread, under the order of the event's channel: it matches, reserves a
+//! place in each cohort's lane and hands jobs to the sandbox. Answers come back in any order into the inbox; one task,
+//! [`Delivery::run`], puts them into their lanes and delivers what is next in each. A field whose resolver hangs
+//! therefore holds back its own cohorts and nobody else.
+
+mod failure;
+mod inbox;
+mod metrics;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::bus::Sequenced;
+use crate::graphql::Selection;
+use crate::outbox::{Payload, Pushed};
+use crate::outcome::{Job, Outcome};
+use crate::registry::{Answer, Cohort, Match, Member, PlanGroup, Registry};
+use crate::sandbox::Sandbox;
+use failure::FailureLog;
+use inbox::{Inbox, Resolved};
+pub use metrics::Metrics;
+
+/// After so many pushes in a row the other tasks of the thread get a turn, so that connections write while a large
+/// fan-out is still going on.
+const PUSHES_PER_TURN: usize = 512;
+
+/// Dispatches events. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    registry: Registry,
+    sandbox: Sandbox,
+    inbox: Arc<Inbox>,
+    failures: FailureLog,
+    metrics: Metrics,
+}
+
+impl Delivery {
+    /// A dispatcher from the subscriptions of `registry` to the instances of `sandbox` and back.
+    #[must_use]
+    pub fn new(registry: Registry, sandbox: Sandbox) -> Self {
+        let (inbox, failures, metrics) = (Arc::default(), FailureLog::default(), Metrics::default());
+        Self { shared: Arc::new(Shared { registry, sandbox, inbox, failures, metrics }) }
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Starts dispatching one event. Quick, and never waits; call it in the order of the event's channel.
+    pub fn deliver(&self, sequenced: &Sequenced) {
+        for found in self.shared.registry.matching(&sequenced.event) {
+            self.submit(sequenced, found);
+        }
+    }
+
+    fn submit(&self, sequenced: &Sequenced, found: Match) {
+        let Match { field, module, cohorts } = found;
+        let invocations: Vec<_> = cohorts.iter().map(|cohort| cohort.invocation()).collect();
+        self.shared.metrics.invocations.inc_by(invocations.len() as u64);
+        let tickets = cohorts
+            .into_iter()
+            .map(|cohort| {
+                let ticket = cohort.lane.lock().reserve();
+                (cohort, ticket)
+            })
+            .collect();
+        let resolved = Resolved {
+            position: sequenced.position,
+            event: Arc::clone(&sequenced.event),
+            module: Arc::clone(&module),
+            tickets,
+            started: Instant::now(),
+        };
+        let inbox = Arc::clone(&self.shared.inbox);
+        let job = Job { field: Arc::clone(&field.name), event: Arc::clone(&sequenced.event), invocations };
+        self.shared.sandbox.submit(&module, job, Box::new(move |outcomes| inbox.put(resolved, outcomes)));
+    }
+
+    /// Resolves once the sandbox has room: publishers wait here between batches.
+    pub async fn ready(&self) {
+        self.shared.sandbox.ready().await;
+    }
+
+    /// Delivers answers until it is dropped. Exactly one task runs this; answers that are not delivered by then are lost
+    /// with the process.
+    pub async fn run(&self) {
+        let mut batch = Vec::new();
+        loop {
+            self.shared.inbox.take(&mut batch).await;
+            let mut pushes = 0;
+            for (resolved, outcomes) in batch.drain(..) {
+                pushes += self.settle(resolved, outcomes);
+                if pushes >= PUSHES_PER_TURN {
+                    pushes = 0;
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Files the outcomes of one job into their lanes and delivers whatever is next in each. Returns the pushes made.
+    fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>) -> usize {
+        self.shared.metrics.resolve_seconds.observe(resolved.started.elapsed().as_secs_f64());
+        let mut pushes = 0;
+        for ((cohort, ticket), outcome) in resolved.tickets.into_iter().zip(outcomes) {
+            let outcome = match outcome {
+                Outcome::Failed(failure) => {
+                    self.shared.failures.settle(failure, &cohort.field, &resolved.module, &resolved.event)
+                }
+                outcome => outcome,
+            };
+            cohort.lane.lock().fill(ticket, Answer { position: resolved.position, outcome });
+            // This task is the only one that pops, so the order holds although the lock is not kept while delivering.
+            loop {
+                let Some(answer) = cohort.lane.lock().pop() else { break };
+                pushes += self.answer(&cohort, answer);
+            }
+        }
+        pushes
+    }
+
+    /// One answer to all members of the cohort that had joined before the event.
+    fn answer(&self, cohort: &Cohort, Answer { position, outcome }: Answer) -> usize {
+        let mut groups = cohort.groups.lock();
+        let mut pushes = 0;
+        for group in groups.iter_mut() {
+            let payload = match &outcome {
+                Outcome::Skip | Outcome::Completed(None) => None,
+                Outcome::Value(value) | Outcome::Completed(Some(value)) => Some(self.project(cohort, &group.selection, value)),
+                Outcome::Failed(failure) => {
+                    let mut text = String::new();
+                    group.selection.project_error(failure::to_graphql(failure), &mut text);
+                    Some(Payload::from(text))
+                }
+            };
+            if let Some(payload) = payload {
+                self.shared.metrics.projections.inc();
+                pushes += self.push(group, &payload, position.offset);
+            }
+            if matches!(outcome, Outcome::Completed(_)) {
+                pushes += complete(group, position.offset);
+            }
+        }
+        pushes
+    }
+
+    fn project(&self, cohort: &Cohort, selection: &Selection, value: &str) -> Payload {
+        // The text of the whole value bounds most projections; growing costs more than the few bytes left over.
+        let mut text = String::with_capacity(value.len() + 64);
+        let projected = selection.project(value, &mut text);
+        if projected.errors > 0 {
+            self.shared.metrics.projection_errors.inc();
+            if let Some(place) = projected.malformed {
+                tracing::warn!(field = %cohort.field.name, resolver = %cohort.field.source, %place, "the resolver's value is not JSON");
+            }
+        }
+        Payload::from(text)
+    }
+
+    fn push(&self, group: &PlanGroup, payload: &Payload, offset: u64) -> usize {
+        let mut dropped = 0;
+        let mut pushed = 0;
+        for member in group.members.values().filter(|member| member.since < offset) {
+            pushed += 1;
+            if let Pushed::Dropped(count) = member.outbox.push(&member.operation, payload) {
+                dropped += count;
+            }
+        }
+        self.shared.metrics.deliveries.inc_by(pushed as u64);
+        self.shared.metrics.dropped.inc_by(dropped);
+        pushed
+    }
+}
+
+/// Ends the operations of all members that had joined before the event. They get nothing more, even if their session
+/// takes its time to leave the registry.
+fn complete(group: &mut PlanGroup, offset: u64) -> usize {
+    let before = group.members.len();
+    group.members.retain(|_, Member { operation, outbox, since }| {
+        let stays = *since >= offset;
+        if !stays {
+            outbox.complete(operation);
+        }
+        stays
+    });
+    before - group.members.len()
+}

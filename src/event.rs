@@ -1,0 +1,51 @@
+//! The event: something that happened, published to a channel.
+//!
+//! Parsed once when it enters, then shared as `Arc<Event>`: nothing on the way to the socket copies it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// Where events are published and listened to, for example `users` or `orders:42`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Channel(Arc<str>);
+
+impl Channel {
+    /// A channel of this name. Any non-empty text is a name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(Arc::from(name))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Something that happened. Maps one to one onto `CloudEvents` 1.0 (`channel` is an extension attribute there).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Unique per channel and source.
+    pub id: Box<str>,
+    /// Where it was published.
+    pub channel: Channel,
+    /// What happened, for example `userUpdated`; fields select by it.
+    pub kind: Box<str>,
+    /// When, RFC 3339 with zone.
+    pub time: Box<str>,
+    /// Who published it; `""` when unknown.
+    pub source: Box<str>,
+    /// The payload as JSON text, exactly as it came.
+    pub data: Box<str>,
+    /// The same payload, parsed: what filters and policies read.
+    pub value: Value,
+}

@@ -1,0 +1,123 @@
+//! Values and what becomes of them, beyond what the comparison with the reference covers.
+
+use proptest::prelude::*;
+
+use super::super::GraphqlError;
+use super::{plan, project};
+
+#[test]
+fn response_has_the_order_of_the_selection_and_the_resolvers_text() {
+    assert_eq!(
+        project(
+            "subscription { u: user { name __typename id blob } }",
+            r#"{"id": 7, "blob": { "z": 1.50, "a" : [ ] }, "name": "caf\u00e9", "extra": 1}"#
+        ),
+        r#"{"data":{"u":{"name":"caf\u00e9","__typename":"User","id":"7","blob":{ "z": 1.50, "a" : [ ] }}}}"#
+    );
+}
+
+#[test]
+fn null_travels_to_the_nearest_place_that_may_be_null() {
+    assert_eq!(
+        project("subscription { user { id friends { n: name } } }", r#"{"id":"1","friends":[{"name":"a"},{}]}"#),
+        concat!(
+            r#"{"data":{"user":{"id":"1","friends":null}},"errors":[{"message":"Cannot return null for non-nullable "#,
+            r#"field User.name.","path":["user","friends",1,"n"]}]}"#
+        )
+    );
+    assert!(project("subscription { strict { name } }", "{}").starts_with(r#"{"data":null,"errors":[{"#));
+}
+
+#[test]
+fn last_of_duplicate_keys_counts() {
+    let value = r#"{"id":"1","age":1,"ag\u0065":2,"name":"x","id":"3"}"#;
+    assert_eq!(project("subscription { user { id age } }", value), r#"{"data":{"user":{"id":"3","age":2}}}"#);
+}
+
+#[test]
+fn nothing_selected_is_an_empty_object() {
+    assert_eq!(project("subscription { user { id @skip(if: true) } }", "{}"), r#"{"data":{"user":{}}}"#);
+}
+
+#[test]
+fn messages_contain_nothing_of_the_value() {
+    for value in
+        [r#"{"age":"secret"}"#, r#"{"kind":"secret"}"#, r#"{"friends":"secret"}"#, r#"{"best":"secret"}"#, "\"secret\""]
+    {
+        let out = project("subscription { user { age kind friends { id } best { id } } }", value);
+        assert!(out.contains("errors") && !out.contains("secret"), "{out}");
+    }
+    for value in [r#"[{"__typename":"secret"}]"#, r#"["secret"]"#, r"[{}]", r#"[{"__typename":1}]"#] {
+        let out = project("subscription { nodes { id } }", value);
+        assert!(out.contains("errors") && !out.contains("secret"), "{out}");
+    }
+}
+
+#[test]
+fn errors_are_capped_and_counted() {
+    let mut out = String::new();
+    let value = format!("{{\"matrix\":[{}[]]}}", "[null],".repeat(60));
+    let projected = plan("subscription { user { matrix } }").selection.project(&value, &mut out);
+    assert_eq!(projected.errors, 60);
+    let result: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(result["errors"].as_array().unwrap().len(), 51);
+    assert_eq!(result["errors"][50]["message"], "10 more errors were left out");
+    assert_eq!(result["data"]["user"]["matrix"].as_array().unwrap().len(), 61);
+}
+
+#[test]
+fn text_that_is_not_json_is_one_error() {
+    let deep = "[".repeat(1_000_000);
+    for text in [
+        "",
+        "{",
+        "nul",
+        "[1,]",
+        "{\"a\":}",
+        "\"\u{1}\"",
+        "01",
+        "1.",
+        "-",
+        "NaN",
+        "1 2",
+        "\"\\x\"",
+        "{\"a\" 1}",
+        "]",
+        &deep,
+    ] {
+        let mut out = String::new();
+        let projected = plan("subscription { user { id } }").selection.project(text, &mut out);
+        assert!(projected.errors == 1 && projected.malformed.is_some(), "{text}");
+        assert!(
+            out.starts_with(r#"{"data":{"user":null},"errors":[{"message":"The resolver's value is not valid JSON.""#)
+        );
+    }
+}
+
+#[test]
+fn failure_becomes_a_null_with_the_fields_path() {
+    let mut out = String::new();
+    plan("subscription { u: user { id } }").selection.project_error(GraphqlError::new("no"), &mut out);
+    assert_eq!(out, r#"{"data":{"u":null},"errors":[{"message":"no","path":["u"]}]}"#);
+    out.clear();
+    plan("subscription { strict { id } }").selection.project_error(GraphqlError::new("no"), &mut out);
+    assert_eq!(out, r#"{"data":null,"errors":[{"message":"no","path":["strict"]}]}"#);
+}
+
+proptest! {
+    /// Our reader and `serde_json` agree on what JSON is (below its limits), whatever is thrown at them.
+    #[test]
+    fn reader_accepts_exactly_json(text in r#"[\[\]{},:"\\ u0a1e.+\-ntrulfase]{0,24}"#) {
+        let mut out = String::new();
+        let projected = plan("subscription { text }").selection.project(&text, &mut out);
+        let valid = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+        prop_assert_eq!(projected.malformed.is_none(), valid);
+        prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&out).is_ok());
+    }
+
+    #[test]
+    fn strings_arrive_unchanged(text in ".*") {
+        let value = serde_json::to_string(&text).unwrap();
+        prop_assert_eq!(project("subscription { text }", &value), format!("{{\"data\":{{\"text\":{value}}}}}"));
+    }
+}

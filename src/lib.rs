@@ -1,0 +1,37 @@
+//! Subcast: real-time GraphQL subscriptions whose resolvers are Python, compiled to WebAssembly and run in a sandbox.
+//!
+//! The modules form layers; each imports only from lower ones (`tests/it/layers.rs` checks it). `docs/architecture.md`
+//! tells the whole story.
+//!
+//! | layer | modules |
+//! |---|---|
+//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] |
+//! | pure | [`graphql`] [`protocol`] [`policy`] |
+//! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] |
+//! | meeting | [`modules`] [`registry`] |
+//! | paths | [`delivery`] [`session`] |
+//! | assembly | [`runtime`] |
+//! | adapters | [`server`] [`cli`] |
+
+pub mod auth;
+pub mod bus;
+pub mod cli;
+pub mod componentize;
+pub mod delivery;
+pub mod event;
+pub mod graphql;
+pub mod ids;
+pub mod manifest;
+pub mod modules;
+pub mod outbox;
+pub mod outcome;
+pub mod policy;
+pub mod position;
+pub mod principal;
+pub mod protocol;
+pub mod registry;
+pub mod runtime;
+pub mod sandbox;
+pub mod server;
+pub mod session;
+pub mod tasks;

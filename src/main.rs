@@ -1,0 +1,5 @@
+//! The binary `subcast`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    subcast::cli::main()
+}

@@ -1,0 +1,99 @@
+//! Parsed documents of one generation, cached: clients send the same few texts over and over.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use serde_json::{Map, Value};
+
+use crate::graphql::{Document, GraphqlError, Limits, Prepared, Schema};
+
+/// Bounds of the cache. A parsed document takes 3 KB and more, in proportion to its text.
+const DOCUMENTS: usize = 1_000;
+const TEXT_BYTES: u64 = 4 * 1024 * 1024;
+const RESPONSES: usize = 64;
+const RESPONSE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Parses, validates and remembers documents; computes and remembers introspection.
+#[derive(Debug)]
+pub struct Documents {
+    schema: Arc<Schema>,
+    limits: Limits,
+    parsed: Cache<Arc<str>, Arc<Document>, BytesOfKey>,
+    /// Results of queries: these can only be introspection, a function of schema, text and variables.
+    responses: Cache<String, Arc<str>, BytesOfValue>,
+}
+
+/// What a request amounts to.
+#[derive(Debug)]
+pub enum Request {
+    /// A subscription, ready to be registered.
+    Subscription(crate::graphql::Plan),
+    /// A query that is already answered: a complete `ExecutionResult`.
+    Response(Arc<str>),
+}
+
+impl Documents {
+    /// An empty cache for this schema.
+    #[must_use]
+    pub fn new(schema: Arc<Schema>, limits: Limits) -> Self {
+        Self {
+            schema,
+            limits,
+            parsed: Cache::with_weighter(DOCUMENTS, TEXT_BYTES, BytesOfKey),
+            responses: Cache::with_weighter(RESPONSES, RESPONSE_BYTES, BytesOfValue),
+        }
+    }
+
+    /// The plan of a subscription, or the response of a query.
+    pub fn prepare(
+        &self,
+        text: &str,
+        operation_name: Option<&str>,
+        variables: &Map<String, Value>,
+    ) -> Result<Request, Vec<GraphqlError>> {
+        let document = self.document(text)?;
+        // Only what names no variables is remembered: the key must not be as large as the client likes.
+        let key = variables.is_empty().then(|| format!("{}\0{text}", operation_name.unwrap_or_default()));
+        if let Some(response) = key.as_ref().and_then(|key| self.responses.get(key)) {
+            return Ok(Request::Response(response));
+        }
+        match document.prepare(operation_name, variables)? {
+            Prepared::Subscription(plan) => Ok(Request::Subscription(plan)),
+            Prepared::Response(response) => {
+                let response: Arc<str> = response.into();
+                if let Some(key) = key {
+                    self.responses.insert(key, Arc::clone(&response));
+                }
+                Ok(Request::Response(response))
+            }
+        }
+    }
+
+    fn document(&self, text: &str) -> Result<Arc<Document>, Vec<GraphqlError>> {
+        if let Some(document) = self.parsed.get(text) {
+            return Ok(document);
+        }
+        let document = Arc::new(self.schema.parse(text, &self.limits)?);
+        self.parsed.insert(Arc::from(text), Arc::clone(&document));
+        Ok(document)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct BytesOfKey;
+
+impl Weighter<Arc<str>, Arc<Document>> for BytesOfKey {
+    fn weight(&self, text: &Arc<str>, _: &Arc<Document>) -> u64 {
+        text.len().max(1) as u64
+    }
+}
+
+#[derive(Clone, Debug)]
+struct BytesOfValue;
+
+impl Weighter<String, Arc<str>> for BytesOfValue {
+    fn weight(&self, key: &String, response: &Arc<str>) -> u64 {
+        (key.len() + response.len()).max(1) as u64
+    }
+}

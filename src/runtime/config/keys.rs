@@ -1,0 +1,290 @@
+//! Every key that may be set: name, preset, and what it means. The one source of which keys are known, of what holds
+//! when nothing is set, and of `subcast config reference`.
+//!
+//! A name with a dot is a key of an inline table: `outbox.messages` is `outbox = { messages = … }`.
+
+/// A table of the file.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// `[name]`.
+    pub(super) name: &'static str,
+    /// What its keys are about.
+    pub(super) about: &'static str,
+    /// Its keys, in the order in which they are explained.
+    pub(super) keys: &'static [Key],
+}
+
+/// A key of a section.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its name, below the section.
+    pub(super) name: &'static str,
+    /// What holds when nobody sets it.
+    pub(super) preset: Preset,
+    /// Meaning, unit and consequence.
+    pub(super) about: &'static str,
+}
+
+/// What holds when nobody sets a key; values are TOML.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Preset {
+    /// This value.
+    Is(&'static str),
+    /// This value, once the table or array entry that it belongs to is there.
+    Within(&'static str),
+    /// Nothing. The value is an example.
+    Unset(&'static str),
+}
+
+use Preset::{Is, Unset, Within};
+
+const fn key(name: &'static str, preset: Preset, about: &'static str) -> Key {
+    Key { name, preset, about }
+}
+
+/// The section that may be there several times, as `[[module]]`.
+pub(super) const MODULE: &str = "module";
+
+/// Every section, `[[module]]` last: what follows it in a file belongs to it.
+pub(super) static SECTIONS: &[Section] = &[
+    Section {
+        name: "server",
+        about: "What clients connect to.",
+        keys: &[
+            key(
+                "listen",
+                Is("\"127.0.0.1:8000\""),
+                "Address and port; port 0 takes a free one. Other machines reach the host only at an address that is not loopback.",
+            ),
+            key(
+                "allowed_origins",
+                Unset("[\"https://app.example.com\"]"),
+                "Origins of web pages that may connect; \"*\" allows all. Unset: pages of this host, and on loopback those of other local ports.",
+            ),
+            key(
+                "max_message",
+                Is("\"1MiB\""),
+                "Largest WebSocket message and GraphQL request. A larger message closes its connection with 1009.",
+            ),
+            key(
+                "max_publish",
+                Is("\"16MiB\""),
+                "Largest body of POST /events. A larger one is answered with 413, and nothing of it is published.",
+            ),
+            key(
+                "connection_init_timeout",
+                Is("\"3s\""),
+                "How long a client may take to introduce itself; then its connection is closed with 4408.",
+            ),
+            key(
+                "ping_interval",
+                Is("\"12s\""),
+                "How long a client may be silent before it is pinged. Keep it below the idle timeout of load balancers.",
+            ),
+            key(
+                "pong_timeout",
+                Is("\"12s\""),
+                "How long a pinged client may stay silent; then its connection is closed with 3008.",
+            ),
+        ],
+    },
+    Section {
+        name: "auth",
+        about: "Who may subscribe.",
+        keys: &[
+            key(
+                "anonymous",
+                Is("true"),
+                "Whether clients without a credential may come in. false: they are closed with 4403. A credential that is shown must be valid in either case.",
+            ),
+            key("jwt.algorithms", Within("[\"HS256\"]"), "Signatures that are accepted. This version knows HS256."),
+            key(
+                "jwt.secret_env",
+                Unset("\"SUBCAST_JWT_SECRET\""),
+                "Name of the environment variable that holds the shared secret, at least 32 bytes. Unset: every token is refused.",
+            ),
+            key("jwt.issuer", Unset("\"https://issuer.example.com\""), "Required `iss`. Unset: any, or none."),
+            key("jwt.audience", Unset("\"subcast\""), "Required `aud`. Unset: any, or none."),
+            key(
+                "jwt.leeway",
+                Within("\"30s\""),
+                "Tolerated difference between clocks when `exp` and `nbf` are checked; whole seconds.",
+            ),
+            key("claims.tenant", Is("\"tenant_id\""), "Claim that names the subscriber's tenant."),
+        ],
+    },
+    Section {
+        name: "limits",
+        about: "How much clients may ask for. What is beyond is refused with an error that says so.",
+        keys: &[
+            key("subscriptions_per_connection", Is("100"), "Operations at a time on one connection."),
+            key(
+                "subscriptions_per_subject",
+                Is("1000"),
+                "Live subscriptions of one subject (`sub` of its token) over all its connections. Anonymous clients are not counted.",
+            ),
+            key(
+                "connections",
+                Is("50000"),
+                "WebSocket connections; further ones are answered with 503. Each takes a file descriptor and 6 to 9 KB.",
+            ),
+            key("depth", Is("12"), "Nested fields of an operation, the root field included."),
+            key("document.bytes", Is("\"256KiB\""), "Size of an operation's text."),
+            key("document.tokens", Is("10000"), "Tokens of an operation."),
+            key("document.fields", Is("5000"), "Fields of an operation with fragments expanded: fragments multiply."),
+        ],
+    },
+    Section {
+        name: "delivery",
+        about: "What waits for a client that reads more slowly than events come.",
+        keys: &[
+            key("outbox.messages", Is("1024"), "Messages that may wait for one connection."),
+            key(
+                "outbox.bytes",
+                Is("\"1MiB\""),
+                "Bytes that may wait for one connection. A higher value costs memory only when clients are slow.",
+            ),
+            key(
+                "slow_consumer",
+                Is("\"close\""),
+                "What happens beyond: \"close\" (with 1013; clients come back), \"drop-oldest\" or \"keep-latest\" (per operation; the client is told how many it missed).",
+            ),
+        ],
+    },
+    Section {
+        name: "bus",
+        about: "Where events come from.",
+        keys: &[key("kind", Is("\"memory\""), "\"memory\": events published to this process, by POST /events.")],
+    },
+    Section {
+        name: "publish",
+        about: "Who may publish.",
+        keys: &[key(
+            "token_env",
+            Unset("\"SUBCAST_PUBLISH_TOKEN\""),
+            "Name of the environment variable that holds the token of POST /events. Unset: only direct requests from the same machine may publish.",
+        )],
+    },
+    Section {
+        name: "sandbox",
+        about: "Where resolvers run.",
+        keys: &[
+            key("threads", Unset("2"), "Threads that run resolvers. Unset: one per core."),
+            key(
+                "instances",
+                Is("64"),
+                "Running copies of all modules together, of 7 MB each at first. A module that finds no room is not loaded.",
+            ),
+            key(
+                "cache_dir",
+                Unset("\"/var/cache/subcast\""),
+                "Folder of compiled modules, relative to this file; only its owner may read it. Unset: `subcast` in $XDG_CACHE_HOME or ~/.cache.",
+            ),
+        ],
+    },
+    Section {
+        name: "telemetry",
+        about: "What the host tells about itself. Metrics are always at GET /metrics.",
+        keys: &[
+            key(
+                "log",
+                Is("\"info\""),
+                "off, error, warn, info, debug or trace; or per part: \"info,subcast::session=debug\". Written to standard error.",
+            ),
+            key("log_format", Is("\"text\""), "\"text\" for people, \"json\" for collectors: one object per line."),
+        ],
+    },
+    Section {
+        name: MODULE,
+        about: "A module of resolvers; repeat the table for more. Modules named on the command line take the place of these; one of the same name keeps its limits.",
+        keys: &[
+            key(
+                "name",
+                Unset("\"users\""),
+                "What it is called in logs and errors: letters, digits, `-`, `_` and `.`. Unset: the file's name without extension.",
+            ),
+            key("path", Unset("\"users.wasm\""), "The component, relative to this file. Required."),
+            key("cpu", Within("\"100ms\""), "Computing time of one call. Beyond, the call is interrupted and fails."),
+            key(
+                "wall",
+                Within("\"1s\""),
+                "Duration of one call, waiting included. Beyond, the call is cut off and fails.",
+            ),
+            key("memory", Within("\"64MiB\""), "Memory of one instance. Beyond, Python raises MemoryError."),
+            key("output", Within("\"1MiB\""), "Size of one value that a resolver returns. Beyond, the call fails."),
+            key("instances", Within("4"), "Running copies of this module at most: how many calls may run at once."),
+            key(
+                "log_bytes",
+                Within("\"64KiB\""),
+                "What the module may write to the log, per second; the rest is dropped.",
+            ),
+        ],
+    },
+];
+
+/// What a later version brings: section, key (empty: the whole section), and what to do until then.
+pub(super) static LATER: &[(&str, &str, &str)] = &[
+    ("server", "tls", "let a reverse proxy end TLS"),
+    ("auth", "jwt.jwks_url", "use secret_env with HS256"),
+    ("auth", "jwt.jwks_file", "use secret_env with HS256"),
+    ("auth", "claims.roles", "read the claim in `where`: claims.NAME"),
+    ("auth", "claims.scopes", "read the claim in `where`: claims.NAME"),
+    ("limits", "rate", "limit rates in a reverse proxy"),
+    ("bus", "url", "the memory bus has none"),
+    ("bus", "consumer_group", "the memory bus has none"),
+    ("bus", "history", "the memory bus has none"),
+    ("audit", "", "remove it"),
+    ("admin", "", "remove it"),
+    ("telemetry", "otlp", "scrape GET /metrics"),
+    (MODULE, "channels", "a module listens to the channels that its resolvers name"),
+    (MODULE, "isolation", "instances are shared between calls"),
+    (MODULE, "fetch", "a module has no network"),
+    (MODULE, "settings", "keep settings in the module's sources"),
+    (MODULE, "watch", "restart the host after a build"),
+    ("policy", "", "restrict events by `where` in the resolver"),
+    ("validation", "", "check events before they are published"),
+];
+
+/// The section of this name.
+pub(super) fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.name == name)
+}
+
+/// What to do instead of using a key of a later version, if it is one. An empty key asks about the section as a whole.
+pub(super) fn later(section: &str, key: &str) -> Option<&'static str> {
+    LATER.iter().find(|entry| entry.0 == section && entry.1 == key).map(|entry| entry.2)
+}
+
+impl Section {
+    /// The key of this name.
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The names that may follow `table`, which is empty or ends with a dot.
+    pub(super) fn names_below(&self, table: &str) -> Vec<&'static str> {
+        let mut names: Vec<_> = self
+            .keys
+            .iter()
+            .filter_map(|key| key.name.strip_prefix(table))
+            .filter_map(|rest| rest.split('.').next())
+            .collect();
+        names.dedup();
+        names
+    }
+
+    /// Whether this is the name of an inline table.
+    pub(super) fn is_table(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    }
+}
+
+/// The known name that is spelt most like this one, if one is nearly that.
+pub(super) fn nearest(name: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}

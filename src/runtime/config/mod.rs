@@ -1,0 +1,167 @@
+//! What an operator decides: one file, the environment above it, flags above both.
+//!
+//! [`Config::load`] reads, checks and resolves everything, secrets included, so that what starts later cannot fail over
+//! it. A key that is not known, or not yet, is an error: nothing that somebody wrote is ignored. What a key means, and
+//! what holds without it, stands in one table (`keys.rs`), which [`reference`] prints.
+
+mod environment;
+mod error;
+mod file;
+mod keys;
+mod layers;
+mod module;
+mod reference;
+mod secret;
+mod sections;
+mod setting;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use error::ConfigError;
+pub use module::{ModuleConfig, module_name};
+pub use reference::reference;
+pub use secret::Secret;
+pub use sections::{Auth, BusKind, Jwt, Limits, LogFormat, Server, Telemetry};
+
+use crate::protocol::transport_ws;
+use crate::{auth, graphql, outbox, registry, sandbox};
+use environment::Environment;
+use layers::Layers;
+use settings::{Origin, Raw};
+
+/// What the command line decides.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `[server] listen`
+    pub listen: Option<SocketAddr>,
+    /// Modules that take the place of those in the file; each is called like its file.
+    pub modules: Vec<PathBuf>,
+    /// `[telemetry] log`
+    pub log: Option<String>,
+    /// `[telemetry] log_format`
+    pub log_format: Option<LogFormat>,
+}
+
+/// A configuration that holds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[auth]`
+    pub auth: Auth,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[delivery]`: what may wait for one connection.
+    pub outbox: outbox::Limits,
+    /// `[bus] kind`
+    pub bus: BusKind,
+    /// `[publish] token_env`, resolved: the token of `POST /events`. Without it only this machine may publish.
+    pub publish_token: Option<Secret>,
+    /// `[sandbox]`
+    pub sandbox: sandbox::Config,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
+    /// `[[module]]`, or those of the command line.
+    pub modules: Vec<ModuleConfig>,
+}
+
+impl Config {
+    /// Reads the file, if there is one, then the environment, then what the command line decides; the later wins.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: Overrides,
+    ) -> Result<Self, ConfigError> {
+        let environment = Environment::new(environment);
+        let mut layers = Layers::new();
+        if let Some(file) = file {
+            layers.add_file(file)?;
+        }
+        layers.add_environment(&environment)?;
+        layers.add_overrides(&overrides);
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        Ok(Self {
+            server: Server::read(layers.section("server"))?,
+            auth: Auth::read(layers.section("auth"), &environment)?,
+            limits: Limits::read(layers.section("limits"))?,
+            outbox: sections::outbox(layers.section("delivery"))?,
+            bus: layers.section("bus").read("kind")?,
+            publish_token: sections::publish_token(layers.section("publish"), &environment)?,
+            sandbox: sections::sandbox(layers.section("sandbox"), folder)?,
+            telemetry: Telemetry::read(layers.section("telemetry"))?,
+            modules: module::modules(&layers, folder, overrides.modules)?,
+        })
+    }
+
+    /// For the sandbox.
+    #[must_use]
+    pub fn sandbox_config(&self) -> sandbox::Config {
+        self.sandbox.clone()
+    }
+
+    /// For what clients ask.
+    #[must_use]
+    pub fn graphql_limits(&self) -> graphql::Limits {
+        graphql::Limits {
+            bytes: self.limits.document_bytes,
+            tokens: self.limits.document_tokens,
+            depth: self.limits.depth,
+            expanded_fields: self.limits.document_fields,
+            ..graphql::Limits::default()
+        }
+    }
+
+    /// For the registry.
+    #[must_use]
+    pub fn registry_limits(&self) -> registry::Limits {
+        registry::Limits { per_subject: self.limits.subscriptions_per_subject }
+    }
+
+    /// For authentication.
+    #[must_use]
+    pub fn auth_config(&self) -> auth::Config {
+        let jwt = self.auth.jwt.as_ref().map(|jwt| auth::JwtConfig {
+            secret: jwt.secret.reveal().as_bytes().to_vec(),
+            issuer: jwt.issuer.clone(),
+            audience: jwt.audience.clone(),
+            leeway: jwt.leeway.as_secs(),
+        });
+        auth::Config { anonymous: self.auth.anonymous, jwt, tenant_claim: self.auth.tenant_claim.clone() }
+    }
+
+    /// For connections.
+    #[must_use]
+    pub fn protocol_config(&self) -> transport_ws::Config {
+        transport_ws::Config {
+            init_timeout: self.server.connection_init_timeout,
+            ping_interval: self.server.ping_interval,
+            pong_timeout: self.server.pong_timeout,
+            max_operations: self.limits.subscriptions_per_connection,
+            ..transport_ws::Config::default()
+        }
+    }
+
+    /// For the outboxes of connections.
+    #[must_use]
+    pub fn outbox_limits(&self) -> outbox::Limits {
+        self.outbox
+    }
+}
+
+impl Layers {
+    fn add_overrides(&mut self, overrides: &Overrides) {
+        let mut set = |section: &str, key, flag, value: Option<String>| {
+            if let Some(value) = value {
+                self.section(section).set(key, Raw::Text(value), Origin::Flag(flag));
+            }
+        };
+        set("server", "listen", "--listen", overrides.listen.map(|address| address.to_string()));
+        set("telemetry", "log", "--log", overrides.log.clone());
+        let format = overrides.log_format.map(|format| format.name().to_owned());
+        set("telemetry", "log_format", "--log-format", format);
+    }
+}

@@ -1,0 +1,111 @@
+//! The modules of a configuration: those of the file, or those named on the command line.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::layers::Layers;
+use super::setting::{Count, Interval, Size};
+use super::settings::Settings;
+use crate::sandbox;
+
+/// A module of resolvers: where it is, and what each call may use.
+#[derive(Clone, Debug)]
+pub struct ModuleConfig {
+    /// What it is called in logs and errors.
+    pub name: String,
+    /// The component.
+    pub path: PathBuf,
+    limits: sandbox::Limits,
+}
+
+impl ModuleConfig {
+    /// What its calls and instances may use.
+    #[must_use]
+    pub fn limits(&self) -> sandbox::Limits {
+        self.limits
+    }
+
+    fn read(settings: &Settings, folder: &Path) -> Result<Self, ConfigError> {
+        let limits = limits(settings)?;
+        let path = settings.given_path("path", folder)?.ok_or_else(|| ConfigError::Missing {
+            place: settings.place("path"),
+            key: "path",
+            hint: "write the component's file, for example path = \"users.wasm\"",
+        })?;
+        let name = match settings.given::<String>("name")? {
+            Some(name) if name.chars().all(is_name_character) => name,
+            Some(name) => {
+                let problem = format!("expected letters, digits, `-`, `_` and `.`, found {name:?}");
+                return Err(settings.wrong("name", problem));
+            }
+            None => module_name(&path),
+        };
+        Ok(Self { name, path, limits })
+    }
+}
+
+/// The name of a module that was given as a file: `users` for `build/users.wasm`.
+#[must_use]
+pub fn module_name(path: &Path) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    stem.chars().map(|c| if is_name_character(c) { c } else { '-' }).collect()
+}
+
+fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+/// All modules. Those of the command line take the place of those of the file; one that has the name of one of the file
+/// keeps its limits.
+pub(super) fn modules(layers: &Layers, folder: &Path, named: Vec<PathBuf>) -> Result<Vec<ModuleConfig>, ConfigError> {
+    let mut modules = Vec::new();
+    for settings in &layers.modules {
+        modules.push(ModuleConfig::read(settings, folder)?);
+    }
+    if !named.is_empty() {
+        let presets = limits(&layers.no_module())?;
+        let limits_of: HashMap<String, sandbox::Limits> =
+            modules.drain(..).map(|module| (module.name, module.limits)).collect();
+        modules.extend(named.into_iter().map(|path| {
+            let name = module_name(&path);
+            let limits = limits_of.get(&name).copied().unwrap_or(presets);
+            ModuleConfig { name, path, limits }
+        }));
+    }
+    for (index, module) in modules.iter().enumerate() {
+        if let Some(first) = modules[..index].iter().find(|first| first.name == module.name) {
+            return Err(ConfigError::SameName {
+                name: module.name.clone(),
+                first: first.path.clone(),
+                second: module.path.clone(),
+            });
+        }
+    }
+    Ok(modules)
+}
+
+fn limits(settings: &Settings) -> Result<sandbox::Limits, ConfigError> {
+    let limits = sandbox::Limits {
+        cpu: interval(settings, "cpu")?,
+        wall: interval(settings, "wall")?,
+        memory: settings.read::<Size>("memory")?.0,
+        output: settings.read::<Size>("output")?.0,
+        instances: settings.read::<Count>("instances")?.0,
+        log_bytes: settings.read::<Size>("log_bytes")?.0,
+    };
+    if limits.cpu > limits.wall {
+        let problem = format!(
+            "cpu ({:?}) can never be used up, because wall ({:?}) ends the call before: raise wall",
+            limits.cpu, limits.wall
+        );
+        let key = settings.first_given(&["cpu", "wall"]).unwrap_or("cpu");
+        return Err(settings.wrong(key, problem));
+    }
+    Ok(limits)
+}
+
+fn interval(settings: &Settings, key: &'static str) -> Result<Duration, ConfigError> {
+    Ok(settings.read::<Interval>(key)?.0)
+}

@@ -1,0 +1,237 @@
+//! The sections as types, each read from what was set of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::environment::Environment;
+use super::error::ConfigError;
+use super::secret::Secret;
+use super::setting::{Choice, Count, Interval, LogDirectives, Size, WebOrigin};
+use super::settings::Settings;
+use crate::outbox::SlowConsumer;
+use crate::{outbox, sandbox};
+
+/// Shortest secret of HS256: as long as its hash (RFC 7518 §3.2).
+const HS256_SECRET: usize = 32;
+
+/// What clients connect to.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Origins of web pages that may connect; `None`: only pages of this very host.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Largest WebSocket message and GraphQL request body, in bytes.
+    pub max_message: usize,
+    /// Largest body of `POST /events`, in bytes.
+    pub max_publish: usize,
+    /// How long a client may take to send `connection_init`.
+    pub connection_init_timeout: Duration,
+    /// How long a client may be silent before it is pinged.
+    pub ping_interval: Duration,
+    /// How long a pinged client may stay silent.
+    pub pong_timeout: Duration,
+}
+
+/// Who may subscribe.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    /// Whether someone without a credential may come in.
+    pub anonymous: bool,
+    /// How tokens are checked; without it every token is refused.
+    pub jwt: Option<Jwt>,
+    /// Claim that names the tenant.
+    pub tenant_claim: String,
+}
+
+/// How tokens are checked.
+#[derive(Clone, Debug)]
+pub struct Jwt {
+    /// Shared secret of HS256, at least 32 bytes.
+    pub secret: Secret,
+    /// Required `iss`, if any.
+    pub issuer: Option<String>,
+    /// Required `aud`, if any.
+    pub audience: Option<String>,
+    /// Tolerated clock difference; whole seconds.
+    pub leeway: Duration,
+}
+
+/// How much clients may ask for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Operations at a time on one connection.
+    pub subscriptions_per_connection: usize,
+    /// Live subscriptions of one subject, over all its connections.
+    pub subscriptions_per_subject: usize,
+    /// WebSocket connections.
+    pub connections: usize,
+    /// Nested fields of an operation.
+    pub depth: usize,
+    /// Bytes of an operation.
+    pub document_bytes: usize,
+    /// Tokens of an operation.
+    pub document_tokens: usize,
+    /// Fields of an operation, fragments expanded.
+    pub document_fields: usize,
+}
+
+/// What the host tells about itself.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// Directives of the log: a level, or one per part.
+    pub log: String,
+    /// How the log is written.
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors: one object per line.
+    Json,
+}
+
+/// Where events come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BusKind {
+    /// Publishers of this process.
+    Memory,
+}
+
+/// Signatures of tokens.
+#[derive(Clone, Copy, Debug)]
+enum Algorithm {
+    Hs256,
+}
+
+impl Server {
+    pub(super) fn read(settings: &Settings) -> Result<Self, ConfigError> {
+        let origins = settings.given::<Vec<WebOrigin>>("allowed_origins")?;
+        Ok(Self {
+            listen: settings.read("listen")?,
+            allowed_origins: origins.map(|origins| origins.into_iter().map(|origin| origin.0).collect()),
+            max_message: settings.read::<Size>("max_message")?.0,
+            max_publish: settings.read::<Size>("max_publish")?.0,
+            connection_init_timeout: settings.read::<Interval>("connection_init_timeout")?.0,
+            ping_interval: settings.read::<Interval>("ping_interval")?.0,
+            pong_timeout: settings.read::<Interval>("pong_timeout")?.0,
+        })
+    }
+}
+
+impl Auth {
+    pub(super) fn read(settings: &Settings, environment: &Environment) -> Result<Self, ConfigError> {
+        Ok(Self {
+            anonymous: settings.read("anonymous")?,
+            jwt: Jwt::read(settings, environment)?,
+            tenant_claim: settings.read("claims.tenant")?,
+        })
+    }
+}
+
+impl Jwt {
+    fn read(settings: &Settings, environment: &Environment) -> Result<Option<Self>, ConfigError> {
+        let algorithms = settings.read::<Vec<Algorithm>>("jwt.algorithms")?;
+        if algorithms.is_empty() {
+            return Err(settings.wrong("jwt.algorithms", "no token could be accepted; use [\"HS256\"]".to_owned()));
+        }
+        let leeway: Duration = settings.read("jwt.leeway")?;
+        if leeway.subsec_nanos() != 0 {
+            return Err(settings.wrong("jwt.leeway", format!("expected whole seconds, found {leeway:?}")));
+        }
+        let (issuer, audience) = (settings.given("jwt.issuer")?, settings.given("jwt.audience")?);
+        let Some(variable) = settings.given::<String>("jwt.secret_env")? else {
+            // Half a description of tokens: taken for none, it would refuse every token without a word.
+            return match settings.first_given(&["jwt.algorithms", "jwt.issuer", "jwt.audience", "jwt.leeway"]) {
+                None => Ok(None),
+                Some(key) => Err(ConfigError::Missing {
+                    place: settings.place(key),
+                    key: "jwt.secret_env",
+                    hint: "name the environment variable that holds the secret, for example secret_env = \"SUBCAST_JWT_SECRET\"",
+                }),
+            };
+        };
+        let secret = environment.secret(settings.place("jwt.secret_env"), variable, HS256_SECRET)?;
+        Ok(Some(Self { secret, issuer, audience, leeway }))
+    }
+}
+
+impl Limits {
+    pub(super) fn read(settings: &Settings) -> Result<Self, ConfigError> {
+        Ok(Self {
+            subscriptions_per_connection: settings.read::<Count>("subscriptions_per_connection")?.0,
+            subscriptions_per_subject: settings.read::<Count>("subscriptions_per_subject")?.0,
+            connections: settings.read::<Count>("connections")?.0,
+            depth: settings.read::<Count>("depth")?.0,
+            document_bytes: settings.read::<Size>("document.bytes")?.0,
+            document_tokens: settings.read::<Count>("document.tokens")?.0,
+            document_fields: settings.read::<Count>("document.fields")?.0,
+        })
+    }
+}
+
+impl Telemetry {
+    pub(super) fn read(settings: &Settings) -> Result<Self, ConfigError> {
+        Ok(Self { log: settings.read::<LogDirectives>("log")?.0, log_format: settings.read("log_format")? })
+    }
+}
+
+pub(super) fn outbox(settings: &Settings) -> Result<outbox::Limits, ConfigError> {
+    Ok(outbox::Limits {
+        messages: settings.read::<Count>("outbox.messages")?.0,
+        bytes: settings.read::<Size>("outbox.bytes")?.0,
+        policy: settings.read("slow_consumer")?,
+    })
+}
+
+pub(super) fn publish_token(settings: &Settings, environment: &Environment) -> Result<Option<Secret>, ConfigError> {
+    let variable = settings.given("token_env")?;
+    variable.map(|variable| environment.secret(settings.place("token_env"), variable, 1)).transpose()
+}
+
+pub(super) fn sandbox(settings: &Settings, folder: &Path) -> Result<sandbox::Config, ConfigError> {
+    let mut config =
+        sandbox::Config { instances: settings.read::<Count>("instances")?.0, ..sandbox::Config::default() };
+    if let Some(threads) = settings.given::<Count>("threads")? {
+        config.threads = threads.0;
+    }
+    if let Some(path) = settings.given_path("cache_dir", folder)? {
+        config.cache_dir = Some(path);
+    }
+    Ok(config)
+}
+
+impl LogFormat {
+    /// As it is written in the file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl Choice for LogFormat {
+    const NAMES: &'static [(&'static str, Self)] = &[(Self::Text.name(), Self::Text), (Self::Json.name(), Self::Json)];
+}
+
+impl Choice for BusKind {
+    const NAMES: &'static [(&'static str, Self)] = &[("memory", Self::Memory)];
+    const LATER: &'static [&'static str] = &["redis", "postgresql"];
+}
+
+impl Choice for Algorithm {
+    const NAMES: &'static [(&'static str, Self)] = &[("HS256", Self::Hs256)];
+    const LATER: &'static [&'static str] =
+        &["HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+}
+
+impl Choice for SlowConsumer {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("close", Self::Close), ("drop-oldest", Self::DropOldest), ("keep-latest", Self::KeepLatest)];
+}

@@ -1,0 +1,331 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::keys::{LATER, MODULE, Preset, SECTIONS};
+use super::*;
+
+const SECRET: &str = "a secret of at least 32 bytes .....";
+
+fn load_with(text: &str, environment: &[(&str, &str)], overrides: Overrides) -> Result<Config, ConfigError> {
+    let file = tempfile::Builder::new().prefix("subcast").suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(Some(file.path()), environment, overrides)
+}
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    load_with(text, &[], Overrides::default())
+}
+
+/// The refusal, without the folder and the random part of the file's name.
+fn refusal_with(text: &str, environment: &[(&str, &str)]) -> String {
+    let error = load_with(text, environment, Overrides::default()).unwrap_err().to_string();
+    match error.split_once(".toml:") {
+        Some((_, rest)) => format!("FILE:{rest}"),
+        None => error,
+    }
+}
+
+fn refusal(text: &str) -> String {
+    refusal_with(text, &[])
+}
+
+fn defaults() -> Config {
+    Config::load(None, std::iter::empty(), Overrides::default()).unwrap()
+}
+
+#[test]
+fn without_anything_the_presets_hold() {
+    let config = defaults();
+    assert_eq!(config.server.listen, "127.0.0.1:8000".parse().unwrap());
+    assert_eq!(config.server.max_message, 1 << 20);
+    assert_eq!(config.protocol_config(), transport_ws::Config::default());
+    assert_eq!(config.graphql_limits(), graphql::Limits::default());
+    assert_eq!(
+        (config.outbox.messages, config.outbox.bytes, config.outbox.policy),
+        (1024, 1 << 20, outbox::SlowConsumer::Close)
+    );
+    assert_eq!(config.limits.connections, 50_000);
+    assert!(config.auth.anonymous && config.auth.jwt.is_none() && config.publish_token.is_none());
+    assert!(config.modules.is_empty());
+}
+
+#[test]
+fn the_presets_of_a_module_are_those_of_the_sandbox() {
+    let config = load("[[module]]\npath = \"users.wasm\"").unwrap();
+    assert_eq!(format!("{:?}", config.modules[0].limits()), format!("{:?}", sandbox::Limits::default()));
+}
+
+#[test]
+fn the_reference_parses_to_the_presets() {
+    assert_eq!(format!("{:?}", load(&reference()).unwrap()), format!("{:?}", defaults()));
+}
+
+#[test]
+fn every_example_of_the_reference_holds() {
+    let is_setting =
+        |line: &str| line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) || line.starts_with("[[");
+    let uncommented: Vec<_> = reference()
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line).to_owned())
+        .collect();
+    let environment = [("SUBCAST_JWT_SECRET", SECRET), ("SUBCAST_PUBLISH_TOKEN", "token")];
+    let config = load_with(&uncommented.join("\n"), &environment, Overrides::default()).unwrap();
+    assert_eq!(config.modules[0].name, "users");
+    assert_eq!(config.auth.jwt.unwrap().secret.reveal(), SECRET);
+    assert_eq!(config.publish_token.unwrap().reveal(), "token");
+}
+
+#[test]
+fn every_key_is_read_from_the_file() {
+    for section in SECTIONS {
+        for key in section.keys {
+            let head = if section.name == MODULE { "[[module]]\n".to_owned() } else { format!("[{}]\n", section.name) };
+            let path = if section.name == MODULE && key.name != "path" { "path = \"x.wasm\"\n" } else { "" };
+            let refused = refusal(&format!("{head}{path}{} = [[]]", key.name));
+            assert!(refused.contains(&format!("[{}] {}: expected", section.name, key.name)), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn every_key_but_those_of_modules_has_a_variable() {
+    for section in SECTIONS.iter().filter(|section| section.name != MODULE) {
+        for key in section.keys {
+            let variable = format!("SUBCAST_{}_{}", section.name, key.name.replace('.', "_")).to_uppercase();
+            let (Preset::Is(text) | Preset::Within(text) | Preset::Unset(text)) = key.preset;
+            let mut environment = vec![
+                ("SUBCAST_AUTH_JWT_SECRET_ENV", "SUBCAST_JWT_SECRET"),
+                ("SUBCAST_JWT_SECRET", SECRET),
+                ("SUBCAST_PUBLISH_TOKEN", "token"),
+            ];
+            environment.push((&variable, text.trim_matches(['[', ']', '"'])));
+            let loaded = load_with("", &environment, Overrides::default());
+            assert!(loaded.is_ok(), "{variable}: {}", loaded.unwrap_err());
+        }
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
+    assert_eq!(refusal("[server]\n\nlisen = 1"), "FILE:3: [server] has no key `lisen`; did you mean `listen`?");
+    assert_eq!(
+        refusal("[delivery]\noutbox = { message = 1 }"),
+        "FILE:2: [delivery] has no key `outbox.message`; did you mean `outbox.messages`?"
+    );
+    assert_eq!(
+        refusal("[auth.jwt]\nsecret-env = \"X\""),
+        "FILE:2: [auth] has no key `jwt.secret-env`; did you mean `jwt.secret_env`?"
+    );
+    assert_eq!(
+        refusal("[[module]]\npath = \"x\"\ncpus = \"1s\""),
+        "FILE:3: [module] has no key `cpus`; did you mean `cpu`?"
+    );
+    assert_eq!(refusal("[bus]\nzzz = 1"), "FILE:2: [bus] has no key `zzz`; there is `kind`");
+    assert_eq!(refusal("[sever]"), "FILE:1: there is no section [sever]; did you mean [server]?");
+    assert!(refusal("listen = 1").starts_with("FILE:1: there is no section [listen]; there are [server], [auth]"));
+}
+
+#[test]
+fn a_key_of_a_later_version_is_refused_and_never_ignored() {
+    for (section, key, instead) in LATER {
+        let text = match (*section, *key) {
+            (MODULE, key) => format!("[[module]]\npath = \"x.wasm\"\n{key} = true"),
+            (section, "") => format!("[{section}]"),
+            (section, key) => format!("[{section}]\n{key} = true"),
+        };
+        let refused = refusal(&text);
+        assert!(refused.contains("not supported yet in this version") && refused.ends_with(instead), "{refused}");
+    }
+    assert_eq!(
+        refusal("[[policy]]\nchannel = \"a\""),
+        "FILE:1: [policy]: not supported yet in this version; restrict events by `where` in the resolver"
+    );
+    assert_eq!(
+        refusal("[bus]\nkind = \"redis\""),
+        "FILE:2: [bus] kind: \"redis\" is not supported yet in this version; use \"memory\""
+    );
+    let text = "[auth]\njwt = { algorithms = [\"RS256\"], secret_env = \"X\" }";
+    assert_eq!(
+        refusal(text),
+        "FILE:2: [auth] jwt.algorithms: \"RS256\" is not supported yet in this version; use \"HS256\""
+    );
+    assert_eq!(
+        refusal_with("", &[("SUBCAST_SERVER_TLS", "x")]),
+        "environment variable SUBCAST_SERVER_TLS: not supported yet in this version; let a reverse proxy end TLS"
+    );
+}
+
+#[test]
+fn durations_have_a_unit() {
+    let interval =
+        |text: &str| load(&format!("[server]\nping_interval = {text}")).map(|config| config.server.ping_interval);
+    for (text, milliseconds) in
+        [("\"50ms\"", 50), ("\"3s\"", 3_000), ("\"10m\"", 600_000), ("\"1h\"", 3_600_000), ("\"2 s\"", 2_000)]
+    {
+        assert_eq!(interval(text).unwrap(), Duration::from_millis(milliseconds), "{text}");
+    }
+    let refused = |text: &str| {
+        refusal(&format!("[server]\nping_interval = {text}")).replace("FILE:2: [server] ping_interval: ", "")
+    };
+    let expected = "expected a duration such as \"50ms\", \"3s\" or \"10m\", found";
+    assert_eq!(refused("3"), format!("{expected} 3"));
+    assert_eq!(refused("\"3\""), format!("{expected} \"3\": a unit is missing"));
+    assert_eq!(refused("\"3 days\""), format!("{expected} \"3 days\": units are ms, s, m and h"));
+    assert_eq!(refused("\"s\""), format!("{expected} \"s\""));
+    assert_eq!(refused("\"0s\""), "\"0s\" is too short: it must be at least \"1ms\"");
+    assert_eq!(refused("\"99999999h\""), "\"99999999h\" is longer than a year");
+    assert_eq!(refused("\"18446744073709551615h\""), "\"18446744073709551615h\" is longer than a year");
+}
+
+#[test]
+fn sizes_have_a_unit() {
+    let size = |text: &str| load(&format!("[server]\nmax_message = {text}")).map(|config| config.server.max_message);
+    for (text, bytes) in [("\"512B\"", 512), ("\"64KiB\"", 65_536), ("\"1MiB\"", 1 << 20), ("\"1GiB\"", 1 << 30)] {
+        assert_eq!(size(text).unwrap(), bytes, "{text}");
+    }
+    let refused =
+        |text: &str| refusal(&format!("[server]\nmax_message = {text}")).replace("FILE:2: [server] max_message: ", "");
+    let expected = "expected a size such as \"512B\", \"64KiB\" or \"1MiB\", found";
+    assert_eq!(refused("65536"), format!("{expected} 65536"));
+    assert_eq!(refused("\"64KB\""), format!("{expected} \"64KB\": units are B, KiB, MiB and GiB"));
+    assert_eq!(refused("\"0B\""), "\"0B\" is too small: it must be at least \"1B\"");
+    assert_eq!(refused("\"99999999999GiB\""), "\"99999999999GiB\" is more than this machine can address");
+}
+
+#[test]
+fn other_values_are_refused_with_what_was_expected() {
+    assert_eq!(
+        refusal("[limits]\ndepth = 0"),
+        "FILE:2: [limits] depth: 0 is out of range: it must be at least 1 and at most 4294967295"
+    );
+    assert_eq!(
+        refusal("[limits]\ndepth = \"12\""),
+        "FILE:2: [limits] depth: expected a whole number, at least 1, found \"12\""
+    );
+    assert!(refusal("[limits]\nconnections = 5000000000").contains("at most 4294967295"));
+    assert!(refusal("[server]\nlisten = \"localhost:80\"").contains("such as \"127.0.0.1:8000\""));
+    assert!(refusal("[server]\nallowed_origins = [\"app.example.com\"]").contains("an origin such as"));
+    assert!(refusal("[server]\nallowed_origins = [\"https://app.example.com/\"]").contains("an origin such as"));
+    assert!(refusal("[telemetry]\nlog = \"inf\"").contains("off, error, warn"));
+    assert!(load("[telemetry]\nlog = \"warn,subcast::session=trace\"").is_ok());
+    assert!(
+        refusal("[delivery]\nslow_consumer = \"drop\"")
+            .contains("expected \"close\" or \"drop-oldest\" or \"keep-latest\"")
+    );
+    assert_eq!(
+        refusal("[delivery]\noutbox = 7"),
+        "FILE:2: [delivery] outbox: expected a table: outbox = { messages = …, bytes = … }"
+    );
+    assert!(refusal("server = 1").contains("write [server] on a line of its own"));
+    assert!(refusal("[module]\npath = \"x\"").contains("write [[module]]"));
+    assert!(refusal("[server]\nlisten = ").starts_with("FILE:2: not valid TOML: "));
+    assert!(refusal("[server]\nlisten = \"a\"\nlisten = \"b\"").starts_with("FILE:3: not valid TOML: duplicate key"));
+    let missing = Config::load(Some(Path::new("/nowhere/subcast.toml")), std::iter::empty(), Overrides::default());
+    assert!(missing.unwrap_err().to_string().starts_with("failed to read the configuration /nowhere/subcast.toml: "));
+}
+
+#[test]
+fn the_environment_beats_the_file_and_flags_beat_both() {
+    let text = "[server]\nlisten = \"127.0.0.1:1\"\nmax_message = \"1KiB\"\n[delivery]\noutbox = { messages = 5, bytes = \"1KiB\" }";
+    let environment = [
+        ("SUBCAST_SERVER_LISTEN", "127.0.0.1:2"),
+        ("SUBCAST_DELIVERY_OUTBOX_BYTES", "2KiB"),
+        ("SUBCAST_AUTH_ANONYMOUS", "false"),
+        ("SUBCAST_SERVER_ALLOWED_ORIGINS", "https://a.example, https://b.example"),
+        ("SUBCAST_TELEMETRY_LOG", "warn"),
+    ];
+    let config = load_with(text, &environment, Overrides::default()).unwrap();
+    assert_eq!(config.server.listen.port(), 2);
+    assert_eq!(config.server.max_message, 1024);
+    assert_eq!((config.outbox.messages, config.outbox.bytes), (5, 2048));
+    assert!(!config.auth.anonymous);
+    assert_eq!(config.server.allowed_origins.unwrap(), ["https://a.example", "https://b.example"]);
+
+    let overrides = Overrides {
+        listen: Some("127.0.0.1:3".parse().unwrap()),
+        log: Some("debug".to_owned()),
+        log_format: Some(LogFormat::Json),
+        ..Overrides::default()
+    };
+    let config = load_with(text, &environment, overrides).unwrap();
+    assert_eq!(config.server.listen.port(), 3);
+    assert_eq!((config.telemetry.log.as_str(), config.telemetry.log_format), ("debug", LogFormat::Json));
+}
+
+#[test]
+fn a_misspelt_variable_is_refused_and_a_foreign_one_is_not() {
+    assert_eq!(
+        refusal_with("", &[("SUBCAST_DELIVERY_OUTBOX_BYTE", "1KiB")]),
+        "environment variable SUBCAST_DELIVERY_OUTBOX_BYTE: [delivery] has no key `outbox_byte`; did you mean SUBCAST_DELIVERY_OUTBOX_BYTES?"
+    );
+    assert_eq!(
+        refusal_with("", &[("SUBCAST_SERVR_LISTEN", "1KiB")]),
+        "environment variable SUBCAST_SERVR_LISTEN: there is no section [servr]; did you mean [server]?"
+    );
+    assert_eq!(
+        refusal_with("", &[("SUBCAST_LIMITS_DEPTH", "a lot")]),
+        "environment variable SUBCAST_LIMITS_DEPTH: expected a whole number, at least 1, found \"a lot\""
+    );
+    assert!(refusal_with("", &[("SUBCAST_MODULE_PATH", "x")]).contains("not by the environment"));
+    for foreign in [
+        "SUBCAST_COMPONENTIZE_PY",
+        "SUBCAST_TEST_PYTHON",
+        "SUBCAST_PUBLISH_TOKEN",
+        "SUBCAST_ADMIN_TOKEN",
+        "SUBCAST_TOKEN",
+        "SUBCAST",
+        "PATH",
+    ] {
+        assert!(load_with("", &[(foreign, "x")], Overrides::default()).is_ok(), "{foreign}");
+    }
+}
+
+#[test]
+fn secrets_come_from_the_environment_and_are_never_shown() {
+    let text = "[auth]\njwt = { algorithms = [\"HS256\"], secret_env = \"SUBCAST_AUTH_SECRET\", issuer = \"us\", leeway = \"5s\" }";
+    let config = load_with(text, &[("SUBCAST_AUTH_SECRET", SECRET)], Overrides::default()).unwrap();
+    assert!(!format!("{config:?}").contains(SECRET));
+    let jwt = config.auth_config().jwt.unwrap();
+    assert_eq!((jwt.secret.as_slice(), jwt.issuer.as_deref(), jwt.leeway), (SECRET.as_bytes(), Some("us"), 5));
+
+    let place = "FILE:2: [auth] jwt.secret_env: the environment variable SUBCAST_AUTH_SECRET";
+    assert_eq!(refusal(text), format!("{place} is not set"));
+    assert_eq!(
+        refusal_with(text, &[("SUBCAST_AUTH_SECRET", "short")]),
+        format!("{place} holds 5 bytes; the secret must have at least 32")
+    );
+    assert!(refusal("[auth.jwt]\nissuer = \"us\"").contains("`jwt.secret_env` is missing"));
+    assert!(refusal("[publish]\ntoken_env = \"SUBCAST_PUBLISH_TOKEN\"").ends_with("SUBCAST_PUBLISH_TOKEN is not set"));
+}
+
+#[test]
+fn modules_are_found_beside_the_file_and_those_of_the_command_line_replace_them() {
+    let text =
+        "[[module]]\nname = \"users\"\npath = \"a/b.wasm\"\ncpu = \"5ms\"\n[[module]]\npath = \"/abs/orders.wasm\"\n";
+    let modules = load(text).unwrap().modules;
+    assert_eq!(modules[0].path, std::env::temp_dir().join("a/b.wasm"));
+    assert_eq!((modules[1].name.as_str(), modules[1].path.as_path()), ("orders", Path::new("/abs/orders.wasm")));
+
+    let given = Overrides { modules: vec!["x/users.wasm".into(), "my module.wasm".into()], ..Overrides::default() };
+    let modules = load_with(text, &[], given).unwrap().modules;
+    let seen: Vec<_> = modules
+        .iter()
+        .map(|module| (module.name.as_str(), module.path.to_str().unwrap(), module.limits().cpu.as_millis()))
+        .collect();
+    assert_eq!(seen, [("users", "x/users.wasm", 5), ("my-module", "my module.wasm", 100)]);
+}
+
+#[test]
+fn modules_that_cannot_be_are_refused() {
+    assert!(refusal("[[module]]\nname = \"a\"").starts_with("FILE:1: [module]: `path` is missing"));
+    assert!(refusal("[[module]]\npath = \"x\"\nname = \"a b\"").contains("expected letters, digits"));
+    assert!(
+        refusal("[[module]]\npath = \"a/x.wasm\"\n[[module]]\npath = \"b/x.wasm\"")
+            .contains("two modules are called `x`")
+    );
+    assert!(
+        refusal("[[module]]\npath = \"x\"\ncpu = \"2s\"")
+            .starts_with("FILE:3: [module] cpu: cpu (2s) can never be used up")
+    );
+}

@@ -1,0 +1,58 @@
+//! A loaded module.
+
+use std::sync::Arc;
+
+use super::piece::Done;
+use super::pool::Pool;
+use crate::manifest::Manifest;
+use crate::outcome::Job;
+
+/// A module whose resolvers can be called. Dropping the last handle ends its instances.
+#[derive(Debug)]
+pub struct Module {
+    name: Box<str>,
+    digest: String,
+    size: u64,
+    manifest: Manifest,
+    pool: Arc<Pool>,
+}
+
+impl Module {
+    pub(super) fn new(name: &str, digest: String, size: u64, manifest: Manifest, pool: Arc<Pool>) -> Self {
+        Self { name: name.into(), digest, size, manifest, pool }
+    }
+
+    /// The operator's name for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What identifies it: sha256 of its `.wasm`, hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Size of its `.wasm`, bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What it says about itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    pub(super) fn submit(&self, job: Job, done: Done) {
+        self.pool.submit(job, done);
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        self.pool.close();
+    }
+}

@@ -1,0 +1,145 @@
+//! A slot at work: takes batches, calls its instance, replaces it when it is spoilt.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::call::{CallError, Question, Request};
+use super::instance::Instance;
+use super::piece::Piece;
+use super::pool::{Pool, Slot};
+use super::queue::{Batch, Finished};
+use super::thread::Thread;
+use crate::outcome::Outcome;
+
+/// After an instance could not be started, the next try waits this long, unless there is work.
+const RETRY_START: Duration = Duration::from_millis(200);
+
+/// Works for the pool until the pool wants no more.
+pub(super) async fn serve(pool: &Arc<Pool>, thread: &Arc<Thread>, permit: OwnedSemaphorePermit) {
+    let slot = Slot::new(thread);
+    let _seat = Seat { pool, slot: &slot, _permit: permit };
+    let mut worker = Worker { pool, instance: None };
+    worker.warm().await;
+    while let Some(batch) = pool.next(&slot).await {
+        thread.calls.fetch_add(1, Ordering::Relaxed);
+        let calls = CountDown(&thread.calls);
+        worker.work(batch).await;
+        drop(calls);
+        // Warmed here, before the slot takes more: meanwhile the others serve.
+        worker.warm().await;
+    }
+}
+
+/// Given back however the slot ends.
+struct Seat<'a> {
+    pool: &'a Pool,
+    slot: &'a Slot,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.pool.leave(self.slot);
+    }
+}
+
+struct CountDown<'a>(&'a std::sync::atomic::AtomicUsize);
+
+impl Drop for CountDown<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Worker<'a> {
+    pool: &'a Arc<Pool>,
+    instance: Option<Instance>,
+}
+
+impl Worker<'_> {
+    async fn warm(&mut self) {
+        if self.instance.is_none()
+            && let Err(error) = self.start().await
+        {
+            tracing::warn!(%error, "failed to start an instance; trying again");
+            tokio::time::sleep(RETRY_START).await;
+        }
+    }
+
+    async fn start(&mut self) -> Result<(), CallError> {
+        if self.instance.is_none() {
+            self.instance = Some(self.pool.instance().await?);
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self, batch: Batch) {
+        let Batch { field, pieces, running } = batch;
+        let began = Instant::now();
+        let deadline = began + self.pool.limits().wall;
+        let questions: Vec<_> = questions(&pieces).collect();
+        let count = questions.len();
+        let called = self.call(&field, questions, deadline).await;
+        // Before the answers go out: whoever waits for the last of them may look at the queues next.
+        let finished = if called.is_ok() { Finished::Well(began.elapsed()) } else { Finished::Stopped };
+        let outcomes = match called {
+            Ok(outcomes) => outcomes,
+            Err(error) if count == 1 => vec![Outcome::Failed(error.failure())],
+            Err(_) => self.one_by_one(&field, &pieces).await,
+        };
+        self.pool.finish(running, finished);
+        let mut outcomes = outcomes.into_iter();
+        for piece in pieces {
+            piece.answer(&mut outcomes);
+        }
+    }
+
+    /// The batch again, one invocation at a time, so that the one which spoilt it fails alone. All within the wall time
+    /// of one call: what is not reached by then fails, too.
+    async fn one_by_one(&mut self, field: &Arc<str>, pieces: &[Piece]) -> Vec<Outcome> {
+        let wall = self.pool.limits().wall;
+        let deadline = Instant::now() + wall;
+        let mut outcomes = Vec::new();
+        for question in questions(pieces) {
+            let called =
+                if Instant::now() < deadline { self.call(field, vec![question], deadline).await } else { Err(CallError::Wall(wall)) };
+            let outcome = called.map(|mut outcomes| outcomes.pop());
+            outcomes.push(match outcome {
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => Outcome::Failed(CallError::Contract("no answer".to_owned()).failure()),
+                Err(error) => Outcome::Failed(error.failure()),
+            });
+        }
+        outcomes
+    }
+
+    async fn call(
+        &mut self,
+        field: &Arc<str>,
+        questions: Vec<Question<'_>>,
+        deadline: Instant,
+    ) -> Result<Vec<Outcome>, CallError> {
+        self.start().await?;
+        let Some(instance) = self.instance.take() else { return Err(CallError::Start("it is gone".to_owned())) };
+        let request = Request { field, questions, deadline };
+        let began = Instant::now();
+        let called = instance.resolve(&request).await;
+        let metrics = &self.pool.metrics;
+        metrics.call_seconds.observe(began.elapsed().as_secs_f64());
+        if let Err(error) = &called.answer {
+            metrics.stopped(error.cause());
+            tracing::warn!(%field, %error, "a call was stopped; its instance is replaced");
+        }
+        self.instance = called.instance;
+        called.answer
+    }
+}
+
+fn questions(pieces: &[Piece]) -> impl Iterator<Item = Question<'_>> {
+    pieces
+        .iter()
+        .flat_map(|piece| piece.invocations.iter().map(|invocation| Question { event: &piece.event, invocation }))
+}

@@ -1,0 +1,146 @@
+//! What belongs to one instance on the host's side: its authority (none), its budgets, and where it writes.
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::bindings::subcast::resolver::{fetch, kv, log, settings, types};
+use super::guest_log::{Level, Output, Stream};
+
+/// Resources (streams, pollables) that a guest may hold at a time.
+const RESOURCES: usize = 1_000;
+/// Elements of one table; a Python component has some 6,000.
+const TABLE_ELEMENTS: usize = 100_000;
+/// Largest single request for random bytes.
+const RANDOM_BYTES: u64 = 1 << 20;
+
+/// The data of an instance's store.
+pub(super) struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(super) memory: Memory,
+    pub(super) cpu: Cpu,
+    pub(super) output: Output,
+}
+
+impl State {
+    /// No environment, no arguments, no files, no sockets: clocks, randomness and the log are all there is.
+    pub(super) fn new(memory: usize, output: Output) -> Self {
+        let wasi = WasiCtx::builder()
+            .stdout(output.stream(Stream::Stdout))
+            .stderr(output.stream(Stream::Stderr))
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM_BYTES)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        Self { wasi, table, memory: Memory { limit: memory, denied: 0 }, cpu: Cpu::default(), output }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Bounds the memory of one instance.
+#[derive(Debug)]
+pub(super) struct Memory {
+    limit: usize,
+    /// Growths that were refused. After one, a Python instance may be broken without showing it.
+    pub(super) denied: u32,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = desired <= self.limit;
+        self.denied += u32::from(!granted);
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+}
+
+/// The CPU time of one call, in ticks of the epoch.
+#[derive(Debug, Default)]
+pub(super) struct Cpu {
+    pub(super) used: u64,
+    pub(super) budget: u64,
+}
+
+/// A call has used up its CPU time.
+#[derive(Debug, thiserror::Error)]
+#[error("CPU time is used up")]
+pub(super) struct CpuExhausted;
+
+impl Cpu {
+    /// Called at each tick while the guest runs: gives way to other guests of the thread, until the budget is spent.
+    pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        self.used += 1;
+        if self.used > self.budget {
+            return Err(CpuExhausted.into());
+        }
+        // Plain `Yield` wakes itself at once and starves timers and other threads' messages; see docs/architecture.md.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    }
+}
+
+impl types::Host for State {}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String, fields: Option<String>) {
+        let level = match level {
+            log::Level::Trace => Level::Trace,
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        match fields {
+            None => self.output.log(level, &message),
+            Some(fields) => self.output.log(level, &format!("{message} {fields}")),
+        }
+    }
+}
+
+// Declared in the contract, and granted to nobody yet: each says so.
+
+impl fetch::Host for State {
+    fn send(&mut self, requests: Vec<fetch::Request>) -> Vec<Result<fetch::Response, fetch::FetchError>> {
+        let denied = || Err(fetch::FetchError::Denied("fetch is not granted to this module".to_owned()));
+        requests.iter().map(|_| denied()).collect()
+    }
+}
+
+fn kv_denied<T>() -> Result<T, kv::KvError> {
+    Err(kv::KvError::Denied("kv is not granted to this module".to_owned()))
+}
+
+impl kv::Host for State {
+    fn get(&mut self, _: String) -> Result<Option<Vec<u8>>, kv::KvError> {
+        kv_denied()
+    }
+
+    fn set(&mut self, _: String, _: Vec<u8>, _: Option<u64>) -> Result<(), kv::KvError> {
+        kv_denied()
+    }
+
+    fn delete(&mut self, _: String) -> Result<(), kv::KvError> {
+        kv_denied()
+    }
+
+    fn increment(&mut self, _: String, _: i64, _: Option<u64>) -> Result<i64, kv::KvError> {
+        kv_denied()
+    }
+}
+
+impl settings::Host for State {
+    fn get(&mut self, _: String) -> Result<String, settings::SettingsError> {
+        Err(settings::SettingsError::Denied("settings are not granted to this module".to_owned()))
+    }
+}

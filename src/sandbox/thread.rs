@@ -1,0 +1,121 @@
+//! The threads that run guests. Each is an executor of its own, and owns its instances: no store ever changes threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::bindings::ResolverPre;
+use super::call::CallError;
+use super::config::Limits;
+use super::guest_log::Output;
+use super::instance::Instance;
+use super::pool::Pool;
+use super::slot;
+use super::state::State;
+use crate::manifest::Manifest;
+
+/// Commands that may wait for one thread. There is one per new instance and per loaded module.
+const COMMANDS: usize = 1_024;
+/// For how long the instances of a thread may take to end on shutdown. No call takes longer than its wall time.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a thread is told to do.
+pub(super) enum Command {
+    /// Work for this pool, with an instance of its own, for as long as the pool wants.
+    Serve(Arc<Pool>, OwnedSemaphorePermit),
+    /// See whether the pool still waits after a moment, and if so, get it another instance.
+    Relieve(Arc<Pool>),
+    /// Start a module once and ask what it is.
+    Describe { pre: ResolverPre<State>, limits: Limits, output: Output, reply: oneshot::Sender<Result<Manifest, CallError>> },
+}
+
+/// A handle to one thread.
+#[derive(Debug)]
+pub(super) struct Thread {
+    commands: mpsc::Sender<Command>,
+    /// Instances that it owns.
+    pub(super) instances: AtomicUsize,
+    /// Calls that are running or waiting there now.
+    pub(super) calls: AtomicUsize,
+}
+
+impl Thread {
+    /// Starts a thread. It ends after `stopping` fires, when its instances have ended.
+    pub(super) fn start(number: usize, stopping: CancellationToken) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let (commands, mut inbox) = mpsc::channel(COMMANDS);
+        let thread = Arc::new(Self { commands, instances: AtomicUsize::new(0), calls: AtomicUsize::new(0) });
+        let own = Arc::clone(&thread);
+        let handle = std::thread::Builder::new().name(format!("subcast-guest-{number}")).spawn(move || {
+            // A runtime stays on the thread that made it. A guest that loops is polled once per tick; with this interval,
+            // other threads' messages are looked at after each poll.
+            let mut builder = Builder::new_current_thread();
+            match builder.enable_time().global_queue_interval(1).build_local(LocalOptions::default()) {
+                Ok(runtime) => runtime.block_on(run(own, &mut inbox, stopping)),
+                Err(error) => tracing::error!(%error, "failed to start a sandbox thread"),
+            }
+        })?;
+        Ok((thread, handle))
+    }
+
+    /// Hands a command over; false if the thread has too many or has ended.
+    pub(super) fn tell(&self, command: Command) -> bool {
+        self.commands.try_send(command).is_ok()
+    }
+
+    /// How busy it is: first by calls, then by instances.
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.calls.load(Ordering::Relaxed), self.instances.load(Ordering::Relaxed))
+    }
+}
+
+/// Runs commands, each as a task of this thread, until the sandbox stops.
+async fn run(thread: Arc<Thread>, inbox: &mut mpsc::Receiver<Command>, stopping: CancellationToken) {
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => break,
+            Some(ended) = tasks.join_next() => report(ended),
+            command = inbox.recv() => match command {
+                Some(Command::Serve(pool, permit)) => {
+                    let thread = Arc::clone(&thread);
+                    tasks.spawn_local(async move { slot::serve(&pool, &thread, permit).await });
+                }
+                Some(Command::Relieve(pool)) => {
+                    tasks.spawn_local(async move { pool.relieve().await });
+                }
+                Some(Command::Describe { pre, limits, output, reply }) => {
+                    tasks.spawn_local(async move {
+                        let described = match Instance::start(&pre, limits, output).await {
+                            Ok(instance) => instance.describe().await.answer,
+                            Err(error) => Err(error),
+                        };
+                        let _ = reply.send(described);
+                    });
+                }
+                None => break,
+            },
+        }
+    }
+    let ended = tokio::time::timeout(GRACE, async {
+        while let Some(ended) = tasks.join_next().await {
+            report(ended);
+        }
+    });
+    if ended.await.is_err() {
+        tracing::warn!("calls were still running when the sandbox stopped");
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a task of the sandbox panicked; this is a bug of Subcast");
+    }
+}

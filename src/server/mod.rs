@@ -1,0 +1,182 @@
+//! HTTP and WebSocket over hyper and tungstenite: a thin shell around sessions, dispatch and the bus.
+//!
+//! The only place that names these two crates. Also holds the small client side that the command line uses
+//! ([`remote`]).
+
+mod access;
+mod error;
+mod events;
+mod graphql;
+mod metrics;
+pub mod remote;
+mod response;
+mod routes;
+mod socket;
+mod upgrade;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+pub use error::BindError;
+pub use metrics::Metrics;
+
+use crate::protocol::publish;
+use crate::runtime::{Runtime, config};
+use access::Access;
+
+/// For how long a client may take to send the head of a request, and an idle connection may stay open.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Sockets beyond the WebSocket limit, for publishers, health checks and scrapers.
+const SPARE_SOCKETS: usize = 256;
+
+/// What the server needs to know.
+#[derive(Debug)]
+struct Config {
+    /// Where to listen; port 0 takes a free one.
+    listen: SocketAddr,
+    /// Largest WebSocket message and GraphQL request body, in bytes.
+    max_message: usize,
+    /// Largest body of `POST /events`, in bytes.
+    max_publish: usize,
+    /// Most WebSocket connections.
+    connections: usize,
+    /// Origins of web pages that may connect; `None`: only pages of this very host.
+    allowed_origins: Option<Vec<String>>,
+    /// Who may publish.
+    publish_access: Access,
+    /// Bounds of published events.
+    publish_limits: publish::Limits,
+}
+
+impl Config {
+    fn new(config: &config::Config) -> Self {
+        let token = config.publish_token.as_ref().map(|token| token.reveal().to_owned());
+        Self {
+            listen: config.server.listen,
+            max_message: config.server.max_message,
+            max_publish: config.server.max_publish,
+            connections: config.limits.connections,
+            allowed_origins: config.server.allowed_origins.clone(),
+            publish_access: token.map_or(Access::Loopback, Access::Token),
+            publish_limits: publish::Limits::default(),
+        }
+    }
+}
+
+/// What all handlers share.
+struct Shared {
+    config: Config,
+    runtime: Arc<Runtime>,
+    metrics: Metrics,
+    websockets: Arc<Semaphore>,
+    ready: AtomicBool,
+}
+
+/// A bound server that does not accept yet.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Takes the port that the runtime's configuration names.
+    pub async fn bind(runtime: Arc<Runtime>) -> Result<Self, BindError> {
+        let config = Config::new(runtime.config());
+        let listener =
+            TcpListener::bind(config.listen).await.map_err(|source| BindError::new(config.listen, source))?;
+        let metrics = Metrics::default();
+        metrics.register(&mut runtime.metrics().lock());
+        let websockets = Arc::new(Semaphore::new(config.connections));
+        let shared = Shared { config, runtime, metrics, websockets, ready: AtomicBool::new(true) };
+        Ok(Self { listener, shared: Arc::new(shared) })
+    }
+
+    /// The address, with the port that was taken.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts until the tasks are told to stop. What is accepted lives in tasks of its own.
+    pub async fn run(self) {
+        let sockets = Arc::new(Semaphore::new(self.shared.config.connections + SPARE_SOCKETS));
+        let stopping = self.shared.runtime.tasks().stopping().clone();
+        loop {
+            // Waiting for a seat before accepting leaves surplus clients in the kernel's queue, which is bounded.
+            let accepted = tokio::select! {
+                () = stopping.cancelled() => break,
+                accepted = async {
+                    let seat = Arc::clone(&sockets).acquire_owned().await;
+                    (seat, self.listener.accept().await)
+                } => accepted,
+            };
+            match accepted {
+                (Ok(seat), Ok((stream, peer))) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.shared.runtime.tasks().spawn(async move {
+                        serve(shared, stream, peer).await;
+                        drop(seat);
+                    });
+                }
+                (_, Err(error)) => {
+                    // Out of descriptors, most likely: waiting lets some connections end.
+                    tracing::warn!(%error, "failed to accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                (Err(_), _) => break,
+            }
+        }
+        self.shared.ready.store(false, Ordering::Release);
+    }
+}
+
+/// Serves one socket until it closes or the host stops. An upgraded socket goes on here as a WebSocket, so that one task
+/// and one seat stand for one socket.
+async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    // A message is small and somebody waits for it.
+    let _ = stream.set_nodelay(true);
+    let (upgraded, on_upgrade) = tokio::sync::oneshot::channel();
+    let slot = parking_lot::Mutex::new(Some(upgraded));
+    {
+        let service = service_fn(|request| {
+            let (shared, slot) = (Arc::clone(&shared), &slot);
+            async move { Ok::<_, std::convert::Infallible>(routes::route(shared, request, peer, slot).await) }
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(64 * 1024);
+        // Boxed, so that what it needs is given back when the socket becomes a WebSocket.
+        let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        tokio::select! {
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(%peer, %error, "HTTP connection ended");
+                }
+            }
+            () = shared.runtime.tasks().stopping().cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                if let Err(error) = connection.as_mut().await {
+                    tracing::debug!(%peer, %error, "HTTP connection ended");
+                }
+            }
+        }
+    }
+    drop(slot);
+    if let Ok(pending) = on_upgrade.await {
+        Box::pin(upgrade::run(shared, pending, peer)).await;
+    }
+}

@@ -1,0 +1,346 @@
+//! One connection, from the first message to the last: the protocol core on one side, the registry on the other.
+//!
+//! A session has no socket and no task. A driver (a thin loop in `server/`, another one for embedding) feeds it what
+//! arrives and writes what it asks for:
+//!
+//! 1. `handle_text`, `handle_binary`, `handle_pong`, `handle_timeout` with what happened;
+//! 2. `handle_outbox` when [`Session::outbox`] is ready;
+//! 3. `poll_transmit` until it is empty, and write;
+//! 4. wait for the socket, the outbox, or [`Session::poll_timeout`].
+//!
+//! After [`Transmit::Close`] nothing more comes out. Dropping the session ends its subscriptions.
+
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::auth::Authenticator;
+use crate::bus::MemoryBus;
+use crate::graphql::GraphqlError;
+use crate::ids::{ConnectionId, OperationId};
+use crate::modules::{Modules, Request as Prepared};
+use crate::outbox::{self, Item, Operation, Outbox};
+use crate::principal::Principal;
+use crate::protocol::transport_ws::{Config, Connection};
+use crate::protocol::{CloseCode, CloseReason, Output, Request};
+use crate::registry::{EndReason, Registry, Subscriber, SubscriptionGuard};
+
+/// What all sessions of a host share.
+#[derive(Debug)]
+pub struct Services {
+    /// Live modules and their schema.
+    pub modules: Modules,
+    /// Live subscriptions.
+    pub registry: Registry,
+    /// Where positions come from.
+    pub bus: Arc<MemoryBus>,
+    /// Who may come in.
+    pub authenticator: Authenticator,
+    /// Rules of the protocol.
+    pub protocol: Arc<Config>,
+    /// Bounds of each connection's outbox.
+    pub outbox: outbox::Limits,
+}
+
+/// What the driver writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Transmit {
+    /// A text frame.
+    Text(String),
+    /// A WebSocket ping frame.
+    Ping,
+    /// A close frame; then the socket is done.
+    Close(CloseCode, CloseReason),
+}
+
+/// How many waiting results are turned into frames at a time: enough to share a system call, few enough to stay fair.
+const FRAMES_PER_TURN: usize = 256;
+
+/// One connection. See the module for the order of calls.
+#[derive(Debug)]
+pub struct Session {
+    id: ConnectionId,
+    services: Arc<Services>,
+    connection: Connection,
+    outbox: Arc<Outbox>,
+    /// The `Authorization` header of the request, until the client has introduced itself.
+    header: Option<Box<str>>,
+    /// Set by a successful `connection_init`.
+    principal: Option<Arc<Principal>>,
+    subscriptions: HashMap<OperationId, Live>,
+    /// Frames of results, ready to be written, and what the core wanted sent.
+    ready: VecDeque<Transmit>,
+    /// Why what is left ends when the session is dropped.
+    end: EndReason,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Live {
+    operation: Arc<Operation>,
+    guard: SubscriptionGuard,
+}
+
+impl Session {
+    /// A session for a socket that was just accepted.
+    #[must_use]
+    pub fn new(services: Arc<Services>, header: Option<&str>, now: Instant) -> Self {
+        Self {
+            id: ConnectionId::next(),
+            connection: Connection::new(Arc::clone(&services.protocol), now),
+            outbox: Arc::new(Outbox::new(services.outbox)),
+            services,
+            header: header.map(Box::from),
+            principal: None,
+            subscriptions: HashMap::new(),
+            ready: VecDeque::new(),
+            end: EndReason::ConnectionClosed,
+            closed: false,
+        }
+    }
+
+    /// The connection's number, for the log.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// What the driver waits for besides the socket and the clock.
+    #[must_use]
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// A text frame arrived.
+    pub fn handle_text(&mut self, text: &str, now: Instant) {
+        self.connection.handle_text(text, now);
+        self.advance();
+    }
+
+    /// A binary frame arrived.
+    pub fn handle_binary(&mut self, now: Instant) {
+        self.connection.handle_binary(now);
+        self.advance();
+    }
+
+    /// Any other sign of life arrived: a pong or a ping frame.
+    pub fn handle_pong(&mut self, now: Instant) {
+        self.connection.handle_pong(now);
+        self.advance();
+    }
+
+    /// The time of [`Session::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.connection.handle_timeout(now);
+        self.advance();
+    }
+
+    /// Results wait in the outbox.
+    pub fn handle_outbox(&mut self) {
+        if self.outbox.overflowed() {
+            self.close(CloseCode::TryAgainLater, "Slow consumer: results were not read in time", EndReason::SlowConsumer);
+            return;
+        }
+        let mut items = Vec::new();
+        self.outbox.take(FRAMES_PER_TURN, &mut items);
+        for item in items {
+            self.handle_item(item);
+        }
+        self.advance();
+    }
+
+    /// The host shuts down.
+    pub fn drain(&mut self) {
+        self.close(CloseCode::ServiceRestart, "Service restart", EndReason::Drained);
+    }
+
+    /// When to call [`Session::handle_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.connection.poll_timeout()
+    }
+
+    /// What to write next.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.ready.pop_front()
+    }
+
+    /// Whether something waits to be written.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str, end: EndReason) {
+        if !self.closed {
+            self.end = end;
+            self.connection.close(code, reason);
+            self.advance();
+        }
+    }
+
+    fn handle_item(&mut self, item: Item) {
+        match item {
+            Item::Next { operation, payload, dropped } => {
+                if !self.connection.is_active(&operation.id) || !self.is_current(&operation) {
+                    return;
+                }
+                let frame = if dropped == 0 {
+                    operation.prefix.frame(&payload)
+                } else {
+                    operation.prefix.frame(&with_dropped(&payload, dropped))
+                };
+                self.ready.push_back(Transmit::Text(frame));
+            }
+            Item::Complete { operation } => {
+                if self.end_subscription(&operation, EndReason::ResolverCompleted) {
+                    self.connection.complete(&operation.id);
+                    self.advance();
+                }
+            }
+            Item::Error { operation, errors } => {
+                if self.end_subscription(&operation, EndReason::ResolverCompleted) {
+                    self.connection.error(&operation.id, &errors);
+                    self.advance();
+                }
+            }
+        }
+    }
+
+    /// An id may be in use again for another operation while results of the former one still wait.
+    fn is_current(&self, operation: &Arc<Operation>) -> bool {
+        self.subscriptions.get(&operation.id).is_some_and(|live| Arc::ptr_eq(&live.operation, operation))
+    }
+
+    fn end_subscription(&mut self, operation: &Arc<Operation>, reason: EndReason) -> bool {
+        if !self.is_current(operation) {
+            return false;
+        }
+        if let Some(live) = self.subscriptions.remove(&operation.id) {
+            live.guard.end(reason);
+        }
+        true
+    }
+
+    /// Does what the core asks for until it asks for nothing more.
+    fn advance(&mut self) {
+        while let Some(output) = self.connection.poll_output() {
+            match output {
+                Output::Authenticate { payload } => self.authenticate(payload.as_ref()),
+                Output::Subscribe { id, request } => self.subscribe(&id, &request),
+                Output::Unsubscribe { id } => self.unsubscribe(&id),
+                Output::Refresh { authorization } => self.refresh(&authorization),
+                Output::Send(text) => self.ready.push_back(Transmit::Text(text)),
+                Output::Ping => self.ready.push_back(Transmit::Ping),
+                Output::Close { code, reason } => {
+                    if !self.closed && self.end == EndReason::ConnectionClosed {
+                        self.end = EndReason::ProtocolViolation;
+                    }
+                    self.closed = true;
+                    tracing::debug!(connection = %self.id, code = code.as_u16(), reason = reason.as_str(), "closing");
+                    self.ready.push_back(Transmit::Close(code, reason));
+                }
+            }
+        }
+    }
+
+    fn authenticate(&mut self, payload: Option<&serde_json::Map<String, serde_json::Value>>) {
+        match self.services.authenticator.authenticate(payload, self.header.take().as_deref()) {
+            Ok(principal) => {
+                self.principal = Some(principal);
+                self.connection.accept();
+            }
+            Err(refused) => {
+                tracing::info!(connection = %self.id, %refused, "connection refused");
+                self.connection.reject();
+            }
+        }
+    }
+
+    /// A new token on a live connection. It must be the same subject with the same rights: live subscriptions stand on
+    /// those. Anyone else is closed with 4403, and comes back with the new token.
+    fn refresh(&mut self, authorization: &str) {
+        let shown = self.services.authenticator.authenticate(None, Some(authorization));
+        let Some(current) = &self.principal else { return };
+        match shown {
+            Ok(principal) if principal.may_replace(current) => {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+                let expires_in = principal.expires_at.map(|at| at.saturating_sub(now));
+                self.principal = Some(principal);
+                self.connection.refreshed(expires_in);
+            }
+            Ok(_) => {
+                tracing::info!(connection = %self.id, "refused a token of another subject or with other rights");
+                self.connection.reject();
+            }
+            Err(refused) => {
+                tracing::info!(connection = %self.id, %refused, "refused a new token");
+                self.connection.reject();
+            }
+        }
+    }
+
+    fn subscribe(&mut self, id: &OperationId, request: &Request) {
+        let Some(principal) = self.principal.clone() else { return };
+        let generation = self.services.modules.live();
+        let prepared =
+            generation.documents.prepare(&request.query, request.operation_name.as_deref(), &request.variables);
+        let plan = match prepared {
+            Ok(Prepared::Subscription(plan)) => plan,
+            Ok(Prepared::Response(response)) => {
+                if self.connection.start(id)
+                    && let Some(frame) = self.connection.next(id, &response)
+                {
+                    self.ready.push_back(Transmit::Text(frame));
+                    self.connection.complete(id);
+                }
+                return;
+            }
+            Err(errors) => return self.refuse(id, &errors),
+        };
+        let Some((field, module)) = generation.field(&plan.field) else {
+            return self.refuse(id, &[GraphqlError::new(format!("no resolver serves Subscription.{}", plan.field))]);
+        };
+        if !self.connection.start(id) {
+            return;
+        }
+        let operation = Arc::new(Operation::new(id.clone()));
+        let subscriber =
+            Subscriber { principal, operation: Arc::clone(&operation), outbox: Arc::clone(&self.outbox) };
+        let bus = &self.services.bus;
+        match self.services.registry.subscribe(field, module, plan, subscriber, || bus.position()) {
+            Ok(guard) => {
+                tracing::debug!(connection = %self.id, subscription = %guard.id(), field = %field.name, "subscribed");
+                self.subscriptions.insert(id.clone(), Live { operation, guard });
+            }
+            Err(error) => self.refuse(id, &[GraphqlError::new(error.to_string())]),
+        }
+    }
+
+    fn refuse(&mut self, id: &OperationId, errors: &[GraphqlError]) {
+        let errors = serde_json::to_string(errors).unwrap_or_else(|_| r#"[{"message":"Invalid operation"}]"#.to_owned());
+        self.connection.error(id, &errors);
+    }
+
+    fn unsubscribe(&mut self, id: &OperationId) {
+        if let Some(live) = self.subscriptions.remove(id) {
+            live.guard.end(EndReason::ClientCompleted);
+            self.outbox.forget(id);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for (_, live) in self.subscriptions.drain() {
+            live.guard.end(self.end);
+        }
+    }
+}
+
+/// The payload, told how many results were dropped before it. Payloads of the projection are objects without extensions.
+fn with_dropped(payload: &str, dropped: u64) -> String {
+    let body = payload.strip_suffix('}').unwrap_or(payload);
+    format!(r#"{body},"extensions":{{"subcast":{{"dropped":{dropped}}}}}}}"#)
+}

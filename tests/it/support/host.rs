@@ -1,0 +1,97 @@
+//! Hosts: inside the test for most, a process of its own where its memory and descriptors are looked at.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use subcast::runtime::Runtime;
+use subcast::runtime::config::{Config, Overrides};
+use subcast::server::Server;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{PATIENCE, guests};
+
+/// A host inside the test.
+pub struct Host {
+    pub runtime: Arc<Runtime>,
+    pub address: SocketAddr,
+}
+
+impl Host {
+    /// Serves the given guests with additional configuration, which may be empty.
+    pub async fn start(modules: &[&str], extra: &str) -> Self {
+        let mut text = extra.to_owned();
+        for name in modules {
+            let path = guests::built(name).await;
+            if !extra.contains(&format!("name = \"{name}\"")) {
+                text.push_str(&format!("\n[[module]]\nname = \"{name}\"\npath = \"{}\"\n", path.display()));
+            }
+        }
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut config = Config::load(Some(file.path()), std::iter::empty(), Overrides::default()).unwrap();
+        config.server.listen = "127.0.0.1:0".parse().unwrap();
+        guests::share_cache(&mut config);
+        let runtime = Arc::new(Runtime::start(config).await.unwrap());
+        let server = Server::bind(Arc::clone(&runtime)).await.unwrap();
+        let address = server.local_addr().unwrap();
+        runtime.tasks().spawn(server.run());
+        Self { runtime, address }
+    }
+
+    /// Publishes events that must be accepted.
+    pub async fn publish(&self, events: &[Value]) {
+        let lines: Vec<_> = events.iter().map(Value::to_string).collect();
+        let (status, body) = self.post("/events", &[("content-type", "application/x-ndjson")], lines.join("\n").as_bytes()).await;
+        assert_eq!((status, body), (202, json!({"accepted": events.len()}).to_string()));
+    }
+
+    /// Publishes one event to a channel.
+    pub async fn emit(&self, channel: &str, kind: &str, data: Value) {
+        self.publish(&[json!({"channel": channel, "type": kind, "data": data})]).await;
+    }
+
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+        request(self.address, "POST", path, headers, body).await
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        request(self.address, "GET", path, &[], b"").await
+    }
+
+    /// Live subscriptions.
+    pub fn subscriptions(&self) -> usize {
+        self.runtime.services().registry.count()
+    }
+
+    pub async fn stop(self) {
+        assert!(self.runtime.drain().await, "everything ends by itself");
+    }
+}
+
+/// One HTTP/1.1 request by hand, so that tests can send what no library would.
+pub async fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        head.push_str(&format!("host: {address}\r\n"));
+    }
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server may answer and close before it has read all of a body that it refuses.
+        let _ = stream.write_all(body).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    };
+    let answer = timeout(PATIENCE, exchange).await.expect("an answer in time");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {head:?}"));
+    (status, body.to_owned())
+}

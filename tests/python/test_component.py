@@ -1,0 +1,86 @@
+"""The component's exports, with the real bindings: the manifest, a call."""
+
+import asyncio  # noqa: F401 (as a module might)
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import subcast_guest
+from subcast_guest import Context, _schema, subscription
+
+
+@pytest.fixture
+def exports(bindings: None, declarations: list[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Any]]:
+    """Makes `Resolvers` of what the test has declared."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    component = importlib.import_module("subcast_guest._component")
+    monkeypatch.setattr(component._build, "freeze", lambda: None)
+    monkeypatch.setattr(_schema, "resolved", "type Subscription { a: Int }")
+    component.module.cache_clear()
+    yield component.Resolvers
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_the_manifest_tells_everything(exports: Callable[[], Any], wire: Any) -> None:
+    @subscription("a", channel="c:{id}", events=["x", "y"], match={"id": "i.d"}, where="true", example=[1])
+    async def resolver(event: Any, variables: Any, context: Context) -> Any: ...
+
+    manifest = exports().describe()
+    assert manifest == wire.Manifest(
+        sdk=f"subcast-guest {subcast_guest.__version__}",
+        schema="type Subscription { a: Int }",
+        fields=[
+            wire.FieldManifest(
+                name="a",
+                function="test_the_manifest_tells_everything.<locals>.resolver",
+                file="test_component.py",
+                line=resolver.__code__.co_firstlineno,
+                channel="c:{id}",
+                events=["x", "y"],
+                matches=[wire.Equality("id", "i.d")],
+                where="true",
+                context=True,
+                idempotent=False,
+                on_subscribe=False,
+                example="[1]",
+                extensions=None,
+            )
+        ],
+        capabilities=[],
+        extensions=None,
+    )
+
+
+def test_a_call_goes_through(exports: Callable[[], Any], wire: Any, job: Callable[..., Any]) -> None:
+    @subscription("a", channel="c")
+    async def resolver(event: Any, variables: Any) -> Any:
+        return event
+
+    assert exports().resolve([job("a", {"n": 1})], 1000) == [[wire.Outcome_Value('{"n":1}')]]
+
+
+def test_every_subscription_is_accepted(exports: Callable[[], Any], wire: Any) -> None:
+    assert exports().subscribe("a", wire.Invocation("{}", None)) == wire.Admission_Accept(None)
+
+
+def test_a_module_without_asyncio_needs_no_loop(exports: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "asyncio", raising=False)
+    assert exports()._loop is None
+
+
+def test_a_module_with_asyncio_has_one_loop(exports: Callable[[], Any]) -> None:
+    assert "asyncio" in sys.modules
+    assert exports()._loop is exports()._loop is not None
+
+
+def test_log_lines_are_sent_once(exports: Callable[[], Any]) -> None:
+    before = len(logging.getLogger().handlers)
+    for _ in range(3):
+        exports()
+    assert len(logging.getLogger().handlers) == before + 1
