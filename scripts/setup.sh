@@ -55,7 +55,7 @@ setup_python() {
 }
 
 node_is_recent() {
-  has node && has npm && node -e "process.exit(parseInt(process.versions.node) < $NODE_OLDEST)"
+  has node && has npm && node -e "process.exit(Number(parseInt(process.versions.node) < $NODE_OLDEST))"
 }
 
 setup_node() {

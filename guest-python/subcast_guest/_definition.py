@@ -132,7 +132,6 @@ def _takes_context(function: FunctionType, code: CodeType, check: Check) -> bool
         not code.co_flags & _VARIABLE_ARGUMENTS,
         f"*args and **kwargs leave open whether the resolver takes `context`: {remedy}",
     )
-    # Defaults of keyword-only parameters stand with the function, not with its code.
     check(code.co_kwonlyargcount == 0, f"keyword-only parameters cannot be filled: {remedy}")
     names = ", ".join(code.co_varnames[: code.co_argcount])
     check(code.co_argcount in (2, 3), f"the function takes ({names}): {remedy}")

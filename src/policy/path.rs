@@ -81,7 +81,7 @@ impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|segment| {
             let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if segment.chars().all(word) && !segment.starts_with(|c: char| c.is_ascii_digit()) {
+            if segment.chars().all(word) && segment.starts_with(|c: char| !c.is_ascii_digit()) {
                 write!(f, ".{segment}")
             } else {
                 write!(f, "[{segment:?}]")
@@ -116,6 +116,6 @@ mod tests {
 
     #[test]
     fn a_path_is_shown_as_it_is_written() {
-        assert_eq!(Path::new(&["user", "first name", "2x", "_y2"]).to_string(), r#".user["first name"]["2x"]._y2"#);
+        assert_eq!(Path::new(&["user", "first name", "2x", "_y2", ""]).to_string(), r#".user["first name"]["2x"]._y2[""]"#);
     }
 }

@@ -61,6 +61,10 @@ pub(super) async fn drive(
     drop(session);
     match end {
         End::Gone => {}
+        End::Goodbye => {
+            // The answer was queued by the read; without it the client takes the end for a lost connection.
+            let _ = tokio::time::timeout(LINGER, socket.flush()).await;
+        }
         End::Close(code, reason) => close(&mut socket, code, &reason).await,
     }
 }
@@ -88,8 +92,10 @@ pub(super) async fn close(socket: &mut WebSocket, code: CloseCode, reason: &Clos
 }
 
 enum End {
-    /// The client is gone, or has said goodbye.
+    /// The client is gone.
     Gone,
+    /// The client has said goodbye.
+    Goodbye,
     /// We close.
     Close(CloseCode, CloseReason),
 }
@@ -200,7 +206,8 @@ impl Driver {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
         let end = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-            None | Some(Ok(Message::Close(_))) => Some(End::Gone),
+            None => Some(End::Gone),
+            Some(Ok(Message::Close(_))) => Some(End::Goodbye),
             Some(Ok(Message::Text(text))) => {
                 self.session.handle_text(&text, Instant::now());
                 None

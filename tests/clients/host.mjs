@@ -107,12 +107,11 @@ export class Host {
     return this.publish(['users', 'userUpdated', { id, name, email: `${name.toLowerCase()}@example.com` }]);
   }
 
-  /** The value of a metric without labels. */
+  /** The sum of a metric over its labels; 0 before it was first counted. */
   async metric(name) {
     const text = await (await fetch(`${this.url}/metrics`)).text();
-    const found = new RegExp(`^${name} (\\S+)$`, 'm').exec(text);
-    if (!found) throw new Error(`no metric ${name} in:\n${text}`);
-    return Number(found[1]);
+    const found = text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'));
+    return [...found].reduce((sum, [, value]) => sum + Number(value), 0);
   }
 
   /** Waits until exactly so many subscriptions are live; from then on they receive what is published. */

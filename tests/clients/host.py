@@ -126,12 +126,11 @@ class Host:
             assert answer.status == 202
 
     def metric(self, name: str) -> float:
-        """The value of a metric without labels."""
+        """The sum of a metric over its labels; 0 before it was first counted."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
             text = answer.read().decode()
-        found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
-        assert found, f"no metric {name} in:\n{text}"
-        return float(found[1])
+        found = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
+        return sum(float(value) for value in found)
 
     def subscriptions(self, count: int) -> None:
         """Wait until exactly so many subscriptions are live, and receive events."""

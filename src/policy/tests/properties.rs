@@ -34,9 +34,11 @@ fn text() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["-1", "0", "1", "2", "0.5", "true", "", "a", "18446744073709551615", "9007199254740993"])
 }
 
+/// Mostly one of the ones, so that events and subscriptions meet.
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
-        6 => scalar(),
+        20 => prop::sample::select(vec![json!(1), json!(1.0), json!("1")]),
+        5 => scalar(),
         1 => prop::collection::vec(scalar(), 0..3).prop_map(Value::from),
         1 => members(scalar()).prop_map(Value::Object),
     ]
@@ -44,23 +46,43 @@ fn value() -> impl Strategy<Value = Value> {
 
 /// Objects whose members are `a`, `b` and `c`, each or none.
 fn members(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
-    prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c"]), value, 0..4)
-        .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    prop::collection::vec(prop::option::weighted(0.85, value), 3).prop_map(|values| {
+        let named = ["a", "b", "c"].into_iter().zip(values);
+        named.filter_map(|(name, value)| value.map(|value| (name.to_owned(), value))).collect()
+    })
 }
 
 fn tree() -> impl Strategy<Value = Map<String, Value>> {
-    members(prop_oneof![4 => value(), 1 => members(value()).prop_map(Value::Object)])
+    members(prop_oneof![6 => value(), 1 => members(value()).prop_map(Value::Object)])
+}
+
+/// Two principals whose claims differ in one place, in several, or not at all.
+fn claims_pair() -> impl Strategy<Value = (Map<String, Value>, Map<String, Value>)> {
+    (tree(), tree(), prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 0..3)).prop_map(
+        |(first, other, names)| {
+            let mut second = first.clone();
+            for name in names {
+                match other.get(name) {
+                    Some(value) => second.insert(name.to_owned(), value.clone()),
+                    None => second.remove(name),
+                };
+            }
+            (first, second)
+        },
+    )
 }
 
 /// Values of the arguments as GraphQL coerces them: of their type, null, or not given.
 fn coerced() -> impl Strategy<Value = Map<String, Value>> {
     let of = |kind: ArgumentKind| -> BoxedStrategy<Option<Value>> {
         let value = match kind {
-            ArgumentKind::Id | ArgumentKind::String | ArgumentKind::Enum => text().prop_map(Value::from).boxed(),
-            ArgumentKind::Int => (-2_i64..3).prop_map(Value::from).boxed(),
+            ArgumentKind::Id | ArgumentKind::String | ArgumentKind::Enum => {
+                prop_oneof![3 => Just("1"), 1 => text()].prop_map(Value::from).boxed()
+            }
+            ArgumentKind::Int => prop_oneof![3 => Just(1), 1 => -2_i64..3].prop_map(Value::from).boxed(),
             ArgumentKind::Float => {
                 let float = prop::sample::select(vec![-1.0, -0.0, 0.0, 0.5, 1.0, 2.0, 9_007_199_254_740_992.0]);
-                float.prop_map(Value::from).boxed()
+                prop_oneof![3 => Just(1.0), 1 => float].prop_map(Value::from).boxed()
             }
             ArgumentKind::Boolean => any::<bool>().prop_map(Value::from).boxed(),
             ArgumentKind::Other => value().boxed(),
@@ -71,7 +93,8 @@ fn coerced() -> impl Strategy<Value = Map<String, Value>> {
     all.prop_map(|all| all.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect())
 }
 
-const PATHS: [&str; 5] = ["a", "b", "c", "a.b", "b.c"];
+/// The first three more often.
+const PATHS: [&str; 8] = ["a", "b", "c", "a", "b", "c", "a.b", "b.c"];
 
 fn matches() -> impl Strategy<Value = Vec<Equality>> {
     let names = vec!["id", "string", "int", "float", "boolean", "enum"];
@@ -156,6 +179,7 @@ fn condition(names: Names) -> impl Strategy<Value = String> {
     ];
     leaf.prop_recursive(3, 6, 2, |inner| {
         prop_oneof![
+            4 => inner.clone(),
             4 => (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left}) && ({right})")),
             2 => (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left}) || ({right})")),
             1 => inner.clone().prop_map(|inner| format!("!({inner})")),
@@ -164,14 +188,22 @@ fn condition(names: Names) -> impl Strategy<Value = String> {
     })
 }
 
+/// What an index is made for: equalities of the event with everything else.
+fn equalities() -> impl Strategy<Value = String> {
+    let mut others = Names::All.arguments();
+    others.extend(Names::All.claims());
+    others.extend(["1", "1.0", "'1'", "1u", "null", "-0.0", "9007199254740993"].map(str::to_owned));
+    let one = (prop::sample::select(paths("event.data")), prop::sample::select(others), any::<bool>())
+        .prop_map(|(left, right, swap)| if swap { format!("{right} == {left}") } else { format!("{left} == {right}") });
+    prop::collection::vec(one, 1..3).prop_map(|all| all.join(" && "))
+}
+
 fn filter() -> impl Strategy<Value = (Filter, String)> {
-    (matches(), prop::option::weighted(0.8, condition(Names::All))).prop_filter_map(
-        "too many nodes",
-        |(matches, source)| {
-            let filter = Filter::compile(&matches, source.as_deref(), &arguments()).ok()?;
-            Some((filter, format!("{matches:?} {source:?}")))
-        },
-    )
+    let predicate = prop_oneof![equalities(), condition(Names::All)];
+    (matches(), prop::option::weighted(0.8, predicate)).prop_filter_map("too many nodes", |(matches, source)| {
+        let filter = Filter::compile(&matches, source.as_deref(), &arguments()).ok()?;
+        Some((filter, format!("{matches:?} {source:?}")))
+    })
 }
 
 /// The environment that CEL itself would have for these, by conversion.
@@ -214,7 +246,7 @@ fn reference(source: &str, data: &Value, args: &Map<String, Value>, claims: &Map
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_index_finds_whatever_the_predicate_delivers(
@@ -241,8 +273,7 @@ proptest! {
         (filter, source) in filter(),
         data in tree(),
         args in coerced(),
-        first in tree(),
-        second in tree(),
+        (first, second) in claims_pair(),
     ) {
         if filter.claims_read(&first) == filter.claims_read(&second) {
             let event = event(Value::Object(data));
