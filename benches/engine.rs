@@ -35,10 +35,37 @@ fn main() {
             engine.project();
         }
         if wanted("dispatch") {
-            engine.dispatch("dispatch: 1 event → 100 subscriptions of 1 cohort", "{ userUpdated { id name email } }", 100, 100, 2000, false).await;
+            engine
+                .dispatch(
+                    "dispatch: 1 event → 100 subscriptions of 1 cohort",
+                    "{ userUpdated { id name email } }",
+                    100,
+                    100,
+                    2000,
+                    false,
+                )
+                .await;
             engine.dispatch("dispatch: 1 event → 100 cohorts by argument", "numbered", 100, 100, 500, false).await;
-            engine.dispatch("dispatch: 1 event → 100 principals with context", "{ mine { id name email } }", 100, 100, 500, true).await;
-            engine.dispatch("dispatch: 1 event → 10,000 principals with context", "{ mine { id name email } }", 10_000, 10_000, 10, true).await;
+            engine
+                .dispatch(
+                    "dispatch: 1 event → 100 principals with context",
+                    "{ mine { id name email } }",
+                    100,
+                    100,
+                    500,
+                    true,
+                )
+                .await;
+            engine
+                .dispatch(
+                    "dispatch: 1 event → 10,000 principals with context",
+                    "{ mine { id name email } }",
+                    10_000,
+                    10_000,
+                    10,
+                    true,
+                )
+                .await;
         }
         if wanted("index") {
             for subscriptions in [1_000, 50_000] {
@@ -62,12 +89,18 @@ impl Engine {
         std::fs::create_dir_all(&guests).expect("target/ can be written");
         let output = guests.join(format!("bench-{digest}.wasm"));
         if !output.exists() {
-            build(&BuildRequest { source, output: output.clone(), ..BuildRequest::default() }, |_| {}).await.expect("the guest builds");
+            build(&BuildRequest { source, output: output.clone(), ..BuildRequest::default() }, |_| {})
+                .await
+                .expect("the guest builds");
         }
         let file = tempfile::NamedTempFile::with_suffix(".toml").expect("a temporary file");
-        let text = format!("[[module]]\nname = \"bench\"\npath = \"{}\"\n[limits]\nsubscriptions_per_subject = 100000\n", output.display());
+        let text = format!(
+            "[[module]]\nname = \"bench\"\npath = \"{}\"\n[limits]\nsubscriptions_per_subject = 100000\n",
+            output.display()
+        );
         std::fs::write(file.path(), text).expect("a temporary file");
-        let mut config = Config::load(Some(file.path()), std::iter::empty(), Overrides::default()).expect("the configuration holds");
+        let mut config =
+            Config::load(Some(file.path()), std::iter::empty(), Overrides::default()).expect("the configuration holds");
         config.sandbox.cache_dir = Some(guests.join("cache"));
         config.sandbox.compiler = Some(vec![env!("CARGO_BIN_EXE_subcast").into(), "compile".into()]);
         Self { runtime: Runtime::start(config).await.expect("the engine starts") }
@@ -76,7 +109,11 @@ impl Engine {
     fn job(&self, events: u64) -> Vec<Job> {
         let invocation = Invocation { arguments: Arc::from("{}"), principal: None };
         (0..events)
-            .map(|n| Job { field: Arc::from("userUpdated"), event: Arc::new(user_event(n)), invocations: vec![invocation.clone()] })
+            .map(|n| Job {
+                field: Arc::from("userUpdated"),
+                event: Arc::new(user_event(n)),
+                invocations: vec![invocation.clone()],
+            })
             .collect()
     }
 
@@ -89,7 +126,11 @@ impl Engine {
             let answer = answer.clone();
             let job = self.job(1).remove(0);
             let start = Instant::now();
-            self.sandbox().submit(module, job, Box::new(move |outcomes| answer.send(outcomes).expect("somebody waits")));
+            self.sandbox().submit(
+                module,
+                job,
+                Box::new(move |outcomes| answer.send(outcomes).expect("somebody waits")),
+            );
             let outcomes = answers.recv().expect("an answer");
             let elapsed = start.elapsed();
             assert!(matches!(outcomes[..], [Outcome::Value(_)]), "{outcomes:?}");
@@ -108,7 +149,11 @@ impl Engine {
             let start = Instant::now();
             for job in jobs {
                 let answer = answer.clone();
-                self.sandbox().submit(module, job, Box::new(move |outcomes| answer.send(outcomes).expect("somebody waits")));
+                self.sandbox().submit(
+                    module,
+                    job,
+                    Box::new(move |outcomes| answer.send(outcomes).expect("somebody waits")),
+                );
             }
             for _ in 0..64 {
                 answers.recv().expect("an answer");
@@ -142,10 +187,22 @@ impl Engine {
     }
 
     /// From publish until the last outbox has it.
-    async fn dispatch(&self, title: &str, query: &str, subscribers: usize, deliveries: u64, rounds: usize, distinct: bool) {
+    async fn dispatch(
+        &self,
+        title: &str,
+        query: &str,
+        subscribers: usize,
+        deliveries: u64,
+        rounds: usize,
+        distinct: bool,
+    ) {
         let subscriptions: Vec<_> = (0..subscribers)
             .map(|n| {
-                let query = if query == "numbered" { format!("{{ numbered(n: {n}) {{ id name email }} }}") } else { query.to_owned() };
+                let query = if query == "numbered" {
+                    format!("{{ numbered(n: {n}) {{ id name email }} }}")
+                } else {
+                    query.to_owned()
+                };
                 let principal = if distinct { principal(n) } else { Arc::new(Principal::anonymous()) };
                 self.subscribe(&format!("subscription {query}"), principal)
             })
@@ -170,7 +227,12 @@ impl Engine {
     /// Each event matches one of many.
     async fn indexed(&self, subscribers: usize) {
         let subscriptions: Vec<_> = (0..subscribers)
-            .map(|n| self.subscribe(&format!("subscription {{ userUpdated(id: \"{n}\") {{ id name email }} }}"), Arc::new(Principal::anonymous())))
+            .map(|n| {
+                self.subscribe(
+                    &format!("subscription {{ userUpdated(id: \"{n}\") {{ id name email }} }}"),
+                    Arc::new(Principal::anonymous()),
+                )
+            })
             .collect();
         let counter = &self.runtime.delivery().metrics().deliveries;
         let (rounds, batch) = (40, 500);
@@ -216,13 +278,17 @@ impl Engine {
         let outbox = Arc::new(Outbox::new(services.outbox));
         let operation = Arc::new(Operation::new(OperationId::new("1")));
         let subscriber = Subscriber { principal, operation, outbox: Arc::clone(&outbox) };
-        let guard = services.registry.subscribe(field, module, plan, subscriber, || services.bus.position()).expect("room");
+        let guard =
+            services.registry.subscribe(field, module, plan, subscriber, || services.bus.position()).expect("room");
         (guard, outbox)
     }
 
     fn publish(&self, n: u64) {
         let event = Published { event: user_event(n), identified: false };
-        self.runtime.services().bus.publish(vec![event], Instant::now(), |sequenced| self.runtime.delivery().deliver(&sequenced));
+        self.runtime
+            .services()
+            .bus
+            .publish(vec![event], Instant::now(), |sequenced| self.runtime.delivery().deliver(&sequenced));
     }
 }
 

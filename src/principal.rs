@@ -28,7 +28,12 @@ impl Principal {
 
     /// A principal with these claims. `serde_json::Map` keeps its keys sorted, so the JSON text is canonical.
     #[must_use]
-    pub fn new(subject: Option<Arc<str>>, claims: Map<String, Value>, tenant: Option<Arc<str>>, expires_at: Option<u64>) -> Self {
+    pub fn new(
+        subject: Option<Arc<str>>,
+        claims: Map<String, Value>,
+        tenant: Option<Arc<str>>,
+        expires_at: Option<u64>,
+    ) -> Self {
         let claims_json = Value::Object(claims.clone()).to_string().into();
         Self { subject, claims, claims_json, tenant, expires_at }
     }

@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::principal::Principal;
 
 /// How tokens are checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct JwtConfig {
     /// Shared secret of HS256.
     pub secret: Vec<u8>,
@@ -25,6 +25,16 @@ pub struct JwtConfig {
     pub audience: Option<String>,
     /// Tolerated clock difference, in seconds.
     pub leeway: u64,
+}
+
+impl std::fmt::Debug for JwtConfig {
+    /// Says nothing of the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JwtConfig")
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Who may come in, and how they show who they are.
@@ -89,7 +99,11 @@ impl Authenticator {
 
     /// The principal behind the payload of `connection_init` (`authorization` or `Authorization`, at its top or below
     /// `headers`), or else behind the `Authorization` header of the request.
-    pub fn authenticate(&self, payload: Option<&Map<String, Value>>, header: Option<&str>) -> Result<Arc<Principal>, Refused> {
+    pub fn authenticate(
+        &self,
+        payload: Option<&Map<String, Value>>,
+        header: Option<&str>,
+    ) -> Result<Arc<Principal>, Refused> {
         let credential = match payload.and_then(credential_in) {
             Some(Value::String(text)) => Some(text.as_str()),
             Some(_) => return Err(Refused::Malformed),
@@ -129,11 +143,7 @@ impl std::fmt::Debug for Authenticator {
 #[must_use]
 pub fn secret_matches(shown: &str, expected: &str) -> bool {
     use sha2::{Digest, Sha256};
-    Sha256::digest(shown)
-        .iter()
-        .zip(Sha256::digest(expected))
-        .fold(0, |difference, (a, b)| difference | (a ^ b))
-        == 0
+    Sha256::digest(shown).iter().zip(Sha256::digest(expected)).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 fn credential_in(payload: &Map<String, Value>) -> Option<&Value> {
@@ -141,5 +151,7 @@ fn credential_in(payload: &Map<String, Value>) -> Option<&Value> {
 }
 
 fn find_authorization(map: &Map<String, Value>) -> Option<&Value> {
-    map.iter().find(|(key, value)| key.eq_ignore_ascii_case("authorization") && !value.is_null()).map(|(_, value)| value)
+    map.iter()
+        .find(|(key, value)| key.eq_ignore_ascii_case("authorization") && !value.is_null())
+        .map(|(_, value)| value)
 }

@@ -55,7 +55,16 @@ fn a_bad_credential_never_falls_back_to_anonymous() {
     let wrong_issuer = token(Algorithm::HS256, SECRET, &json!({"iss": "them"}));
     let no_issuer = token(Algorithm::HS256, SECRET, &json!({"sub": "alice"}));
     let unsigned = "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.".to_owned();
-    for credential in [foreign, other_algorithm, expired, wrong_issuer, no_issuer, unsigned, "Basic abc".to_owned(), "Bearer".to_owned()] {
+    for credential in [
+        foreign,
+        other_algorithm,
+        expired,
+        wrong_issuer,
+        no_issuer,
+        unsigned,
+        "Basic abc".to_owned(),
+        "Bearer".to_owned(),
+    ] {
         assert!(authenticator(true).authenticate(Some(&payload(&credential)), None).is_err(), "{credential}");
     }
     let not_text = json!({"authorization": 7});
@@ -64,7 +73,8 @@ fn a_bad_credential_never_falls_back_to_anonymous() {
 
 #[test]
 fn a_token_is_refused_where_no_key_is_configured() {
-    let authenticator = Authenticator::new(&Config { anonymous: true, jwt: None, tenant_claim: "tenant_id".to_owned() });
+    let authenticator =
+        Authenticator::new(&Config { anonymous: true, jwt: None, tenant_claim: "tenant_id".to_owned() });
     assert!(matches!(authenticator.authenticate(None, Some("Bearer x.y.z")), Err(Refused::NotConfigured)));
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::event::Event;
 
 /// For how long a repeated event is recognized.
-pub const WINDOW: Duration = Duration::from_secs(600);
+pub const WINDOW: Duration = Duration::from_mins(10);
 
 /// Remembers identities as 128-bit keyed hashes, in the order of their arrival: about 50 bytes each.
 ///

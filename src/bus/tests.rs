@@ -18,8 +18,12 @@ fn event(channel: &str, source: &str, id: &str) -> Event {
 
 fn publish(bus: &MemoryBus, events: &[(&str, bool)], now: Instant) -> (Accepted, Vec<(u64, String)>) {
     let mut delivered = Vec::new();
-    let events = events.iter().map(|(id, identified)| Published { event: event("c", "s", id), identified: *identified }).collect();
-    let accepted = bus.publish(events, now, |sequenced| delivered.push((sequenced.position.offset, sequenced.event.id.to_string())));
+    let events = events
+        .iter()
+        .map(|(id, identified)| Published { event: event("c", "s", id), identified: *identified })
+        .collect();
+    let accepted = bus
+        .publish(events, now, |sequenced| delivered.push((sequenced.position.offset, sequenced.event.id.to_string())));
     (accepted, delivered)
 }
 

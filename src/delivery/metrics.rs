@@ -40,7 +40,11 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("invocations", "Resolver invocations asked of the sandbox", self.invocations.clone());
         registry.register("projections", "Payloads serialized", self.projections.clone());
-        registry.register("projection_errors", "Payloads whose value did not fit the schema", self.projection_errors.clone());
+        registry.register(
+            "projection_errors",
+            "Payloads whose value did not fit the schema",
+            self.projection_errors.clone(),
+        );
         registry.register("deliveries", "Messages pushed into outboxes", self.deliveries.clone());
         registry.register("dropped", "Messages dropped because a client read too slowly", self.dropped.clone());
         registry.register("resolve_seconds", "From match to answer, queueing included", self.resolve_seconds.clone());

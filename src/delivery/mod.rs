@@ -135,7 +135,9 @@ impl Delivery {
         for group in groups.iter_mut() {
             let payload = match &outcome {
                 Outcome::Skip | Outcome::Completed(None) => None,
-                Outcome::Value(value) | Outcome::Completed(Some(value)) => Some(self.project(cohort, &group.selection, value)),
+                Outcome::Value(value) | Outcome::Completed(Some(value)) => {
+                    Some(self.project(cohort, &group.selection, value))
+                }
                 Outcome::Failed(failure) => {
                     let mut text = String::new();
                     group.selection.project_error(failure::to_graphql(failure), &mut text);

@@ -47,7 +47,7 @@ pub enum AssembleError {
         /// `module: file:line function`.
         location: String,
         /// What.
-        problem: FieldProblem,
+        problem: Box<FieldProblem>,
     },
 }
 
@@ -55,7 +55,7 @@ pub enum AssembleError {
 #[derive(Debug, Error)]
 pub enum FieldProblem {
     /// The schema has no such field.
-    #[error("the schema has no such field{}; add it to `type Subscription`", nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
+    #[error("the schema has no such field: add it to `type Subscription`{}", nearest.as_ref().map(|name| format!(", or did you mean `{name}`?")).unwrap_or_default())]
     NotInSchema {
         /// A field with nearly that name.
         nearest: Option<String>,
@@ -72,7 +72,9 @@ pub enum FieldProblem {
         argument: String,
     },
     /// The channel template names an argument that may be missing.
-    #[error("channel `{template}` uses {{{argument}}}, which must be a required argument that is not a list: declare it as `{argument}: {kind}!`")]
+    #[error(
+        "channel `{template}` uses {{{argument}}}, which must be a required argument that is not a list: declare it as `{argument}: {kind}!`"
+    )]
     OptionalArgument {
         /// The template.
         template: String,
@@ -125,7 +127,7 @@ fn fields(schema: &Schema, modules: &[(&str, &Manifest)]) -> Result<Vec<(usize, 
             let field = field(schema, declared).map_err(|problem| AssembleError::Field {
                 field: declared.name.clone(),
                 location,
-                problem,
+                problem: Box::new(problem),
             })?;
             fields.push((index, field));
         }
@@ -143,7 +145,10 @@ fn field(schema: &Schema, declared: &FieldManifest) -> Result<Field, FieldProble
     let channel = ChannelTemplate::parse(&declared.channel)?;
     for name in channel.arguments() {
         let Some(argument) = definition.argument(name) else {
-            return Err(FieldProblem::UnknownArgument { template: declared.channel.clone(), argument: name.to_owned() });
+            return Err(FieldProblem::UnknownArgument {
+                template: declared.channel.clone(),
+                argument: name.to_owned(),
+            });
         };
         if !argument.required || argument.list {
             return Err(FieldProblem::OptionalArgument {

@@ -65,7 +65,10 @@ fn a_module_without_resolvers_is_refused() {
 #[test]
 fn a_channel_template_takes_only_required_arguments_that_are_not_lists() {
     let with_order = |channel: &str| problem(vec![field("userUpdated", "users"), field("orderPlaced", channel)]);
-    assert!(problem(vec![field("userUpdated", "users:{id}"), field("orderPlaced", "o")]).contains("declare it as `id: ID!`"));
+    assert!(
+        problem(vec![field("userUpdated", "users:{id}"), field("orderPlaced", "o")])
+            .contains("declare it as `id: ID!`")
+    );
     assert!(with_order("orders:{tags}").contains("not a list"));
     assert!(with_order("orders:{nothing}").contains("no such argument"));
     assert!(with_order("orders:{").contains("channel: "));

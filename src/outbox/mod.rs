@@ -137,7 +137,9 @@ impl Outbox {
                     self.driver.wake();
                     return Pushed::Overflowed;
                 }
-                SlowConsumer::DropOldest => dropped = queue.drop_oldest_until_room(operation, &self.limits, payload.len()),
+                SlowConsumer::DropOldest => {
+                    dropped = queue.drop_oldest_until_room(operation, &self.limits, payload.len());
+                }
                 SlowConsumer::KeepLatest => dropped = queue.drop_all_of(operation, &self.limits, payload.len()),
             }
         }

@@ -53,11 +53,17 @@ impl Queue {
     }
 
     /// Drops results, oldest first and those of `operation` before any other's, until `incoming` bytes have room.
-    pub(super) fn drop_oldest_until_room(&mut self, operation: &Arc<Operation>, limits: &Limits, incoming: usize) -> u64 {
+    pub(super) fn drop_oldest_until_room(
+        &mut self,
+        operation: &Arc<Operation>,
+        limits: &Limits,
+        incoming: usize,
+    ) -> u64 {
         let mut dropped = 0;
         while self.is_full(limits, incoming) {
             let own = self.items.iter().position(|item| is_next_of(item, &operation.id));
-            let Some(index) = own.or_else(|| self.items.iter().position(|item| matches!(item, Item::Next { .. }))) else {
+            let Some(index) = own.or_else(|| self.items.iter().position(|item| matches!(item, Item::Next { .. })))
+            else {
                 break;
             };
             self.drop_at(index);

@@ -116,6 +116,9 @@ mod tests {
 
     #[test]
     fn a_path_is_shown_as_it_is_written() {
-        assert_eq!(Path::new(&["user", "first name", "2x", "_y2", ""]).to_string(), r#".user["first name"]["2x"]._y2[""]"#);
+        assert_eq!(
+            Path::new(&["user", "first name", "2x", "_y2", ""]).to_string(),
+            r#".user["first name"]["2x"]._y2[""]"#
+        );
     }
 }

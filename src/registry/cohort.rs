@@ -87,7 +87,6 @@ impl Cohort {
     }
 
     /// Whether the cohort may see the event: the field's whole predicate.
-    #[must_use]
     pub fn verdict(&self, event: &crate::event::Event) -> Verdict {
         self.field.filter.verdict(event, &self.arguments, &self.principal.claims)
     }

@@ -119,7 +119,8 @@ impl FieldIndex {
         let mut found = Vec::new();
         let mut failed = 0;
         for table in &self.tables {
-            let tuple: Option<Tuple> = table.terms.iter().map(|term| self.field.filter.event_key(term, event)).collect();
+            let tuple: Option<Tuple> =
+                table.terms.iter().map(|term| self.field.filter.event_key(term, event)).collect();
             let Some(bucket) = tuple.and_then(|tuple| table.buckets.get(&tuple)) else { continue };
             for cohort in bucket {
                 match cohort.verdict(event) {

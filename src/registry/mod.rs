@@ -94,8 +94,7 @@ impl Registry {
     /// An empty registry.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let shared =
-            Shared { channels: DashMap::new(), subjects: DashMap::new(), limits, metrics: Metrics::default() };
+        let shared = Shared { channels: DashMap::new(), subjects: DashMap::new(), limits, metrics: Metrics::default() };
         Self { shared: Arc::new(shared) }
     }
 

@@ -177,7 +177,8 @@ fn key(folder: &Path, path: &Path) -> io::Result<[u8; KEY_BYTES]> {
 }
 
 fn read_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let mut file = OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
     let mut key = [0; KEY_BYTES];
     file.read_exact(&mut key)?;
     Ok(key)
@@ -253,7 +254,10 @@ mod tests {
         for n in 0..KEPT + 3 {
             keep(&cache, &format!("m{n}"), b"code");
         }
-        let kept = fs::read_dir(&cache.folder).unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "cwasm"));
+        let kept = fs::read_dir(&cache.folder)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|e| e == "cwasm"));
         assert_eq!(kept.count(), KEPT);
     }
 }

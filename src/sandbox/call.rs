@@ -18,6 +18,13 @@ pub(super) struct Question<'a> {
     pub(super) invocation: &'a Invocation,
 }
 
+impl Question<'_> {
+    /// Whether both are about the same event, and can share its record.
+    pub(super) fn same_event(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.event, other.event)
+    }
+}
+
 /// One call of an instance: invocations of one field's resolver.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
@@ -65,7 +72,7 @@ impl CallError {
         if error.downcast_ref::<CpuExhausted>().is_some() {
             return Self::Cpu(limits.cpu);
         }
-        let trap = error.downcast_ref::<Trap>().map_or_else(|| format!("{:#}", error), ToString::to_string);
+        let trap = error.downcast_ref::<Trap>().map_or_else(|| format!("{error:#}"), ToString::to_string);
         // The error's type is private, so its text is all there is.
         if trap.contains("hostcalls has been exhausted") {
             return Self::Output(limits.output);

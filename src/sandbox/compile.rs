@@ -21,7 +21,7 @@ const ADDRESS_SPACE: u64 = 2 << 30;
 /// CPU time of the compiler, over all of its threads. A Python component takes 12 s on a quiet machine.
 const CPU_SECONDS: u64 = 180;
 /// Wall time of the compiler.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Added to its own niceness, so that the host's threads come first.
 const NICENESS: i32 = 10;
 /// Bytes of its complaints that are read.
@@ -52,14 +52,14 @@ pub enum CompileError {
 /// Compiles `input` to `output` in a child process.
 pub(super) async fn compile(compiler: Option<&[OsString]>, input: &Path, output: &Path) -> Result<(), CompileError> {
     let default;
-    let words = match compiler {
-        Some(words) => words,
-        None => {
-            default = [std::env::current_exe()?.into_os_string(), "compile".into()];
-            &default
-        }
+    let words = if let Some(words) = compiler {
+        words
+    } else {
+        default = [std::env::current_exe()?.into_os_string(), "compile".into()];
+        &default
     };
-    let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("the compiler's command is empty"))?;
+    let (program, arguments) =
+        words.split_first().ok_or_else(|| std::io::Error::other("the compiler's command is empty"))?;
     let failed = |source| CompileError::Run { command: PathBuf::from(program), source };
     let mut child = Command::new(program)
         .args(arguments)

@@ -31,7 +31,9 @@ pub enum ComponentError {
     #[error("it is a component, but not of resolvers: it does not export {RESOLVERS}; build one with `subcast build`")]
     NotResolvers,
     /// Another version of the contract.
-    #[error("it speaks version {found} of {RESOLVERS}, this host version {CONTRACT}; build it again with this version of subcast")]
+    #[error(
+        "it speaks version {found} of {RESOLVERS}, this host version {CONTRACT}; build it again with this version of subcast"
+    )]
     OtherVersion {
         /// Its version.
         found: String,
@@ -123,7 +125,9 @@ mod tests {
         for known in ["wasi:io/streams@0.2.0", "wasi:sockets/tcp@0.2.6", "subcast:resolver/kv@0.1.0"] {
             assert!(is_known(known), "{known}");
         }
-        for unknown in ["wasi:http/types@0.3.0", "subcast:resolver/kv@0.2.0", "subcast:resolver/root@0.1.0", "evil:x/y@1.0.0", "f"] {
+        for unknown in
+            ["wasi:http/types@0.3.0", "subcast:resolver/kv@0.2.0", "subcast:resolver/root@0.1.0", "evil:x/y@1.0.0", "f"]
+        {
             assert!(!is_known(unknown), "{unknown}");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::bindings::exports::subcast::resolver::resolvers as wit;
 use super::bindings::subcast::resolver::types;
-use super::call::Request;
+use super::call::{Question, Request};
 use crate::manifest::{Equality, FieldManifest, Manifest};
 use crate::outcome::{Failure, Outcome};
 
@@ -30,7 +30,7 @@ pub(super) fn invocations<'a>(request: &'a Request<'_>) -> Vec<wit::Invocation<'
 pub(super) fn jobs<'a>(request: &'a Request<'_>, mut invocations: &'a [wit::Invocation<'a>]) -> Vec<wit::Job<'a>> {
     request
         .questions
-        .chunk_by(|a, b| a.same_event(b))
+        .chunk_by(Question::same_event)
         .map(|questions| {
             let event = questions[0].event;
             let (own, rest) = invocations.split_at(questions.len());

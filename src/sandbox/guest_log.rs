@@ -87,9 +87,7 @@ impl GuestLog {
 
 /// The text without anything that could pass for a line of our own or command a terminal.
 fn printable(line: &str) -> String {
-    line.chars()
-        .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Where one instance writes to: its module's log, tagged with the field that it is working for.

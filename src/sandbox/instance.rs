@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use wasmtime::Store;
 
 use super::bindings::{Resolver, ResolverPre};
-use super::call::{CallError, Question, Request};
+use super::call::{CallError, Request};
 use super::config::Limits;
 use super::convert;
 use super::engine::TICK;
@@ -110,11 +110,4 @@ fn allow(store: &mut Store<State>, cpu: Duration) {
     state.cpu.used = 0;
     state.cpu.budget = u64::try_from(budget).unwrap_or(u64::MAX);
     store.set_epoch_deadline(1);
-}
-
-impl Question<'_> {
-    /// Whether both are about the same event, and can share its record.
-    pub(super) fn same_event(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self.event, other.event)
-    }
 }

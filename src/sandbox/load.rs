@@ -85,7 +85,13 @@ impl Sandbox {
     async fn describe(&self, pre: &ResolverPre<State>, limits: Limits, output: Output) -> Result<Manifest, LoadError> {
         let (reply, described) = oneshot::channel();
         let command = Command::Describe { pre: pre.clone(), limits, output, reply };
-        let told = self.shared.host.threads.iter().min_by_key(|thread| thread.load()).is_some_and(|thread| thread.tell(command));
+        let told = self
+            .shared
+            .host
+            .threads
+            .iter()
+            .min_by_key(|thread| thread.load())
+            .is_some_and(|thread| thread.tell(command));
         if !told {
             return Err(LoadError::Stopping);
         }
@@ -105,17 +111,16 @@ impl Shared {
             move || cache.find(&name)
         })
         .await?;
-        let path = match found {
-            Some(path) => path,
-            None => {
-                let (input, output) = (cache.unfinished()?, cache.unfinished()?);
-                // A copy: what is compiled must be what was checked and hashed.
-                tokio::fs::write(&input, &bytes).await?;
-                drop(bytes);
-                tracing::info!(digest = &digest[..12], "compiling the module; this is done once, and takes some seconds");
-                compile::compile(self.config.compiler.as_deref(), &input, &output).await?;
-                blocking(move || cache.keep(&name, output)).await??
-            }
+        let path = if let Some(path) = found {
+            path
+        } else {
+            let (input, output) = (cache.unfinished()?, cache.unfinished()?);
+            // A copy: what is compiled must be what was checked and hashed.
+            tokio::fs::write(&input, &bytes).await?;
+            drop(bytes);
+            tracing::info!(digest = &digest[..12], "compiling the module; this is done once, and takes some seconds");
+            compile::compile(self.config.compiler.as_deref(), &input, &output).await?;
+            blocking(move || cache.keep(&name, output)).await??
         };
         let engine = self.engine.clone();
         let component = blocking(move || {

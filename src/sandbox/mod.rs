@@ -68,7 +68,9 @@ use thread::Thread;
 #[derive(Debug, Error)]
 pub enum StartError {
     /// wasmtime refuses; mostly, address space is limited.
-    #[error("the WebAssembly engine does not start ({0}); if address space is limited (ulimit -v), lower [sandbox] instances")]
+    #[error(
+        "the WebAssembly engine does not start ({0}); if address space is limited (ulimit -v), lower [sandbox] instances"
+    )]
     Engine(String),
     /// Where compiled modules are kept.
     #[error(transparent)]

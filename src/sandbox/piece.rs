@@ -27,7 +27,8 @@ impl Piece {
     /// The whole job.
     pub(super) fn whole(job: Job, done: Done, now: Instant) -> Self {
         let Job { field: _, event, invocations } = job;
-        let open = Open { outcomes: invocations.iter().map(|_| None).collect(), left: invocations.len(), done: Some(done) };
+        let open =
+            Open { outcomes: invocations.iter().map(|_| None).collect(), left: invocations.len(), done: Some(done) };
         Self { event, invocations, enqueued: now, first: 0, reply: Arc::new(Reply(Mutex::new(open))) }
     }
 
@@ -37,7 +38,13 @@ impl Piece {
         let invocations = std::mem::replace(&mut self.invocations, rest);
         let first = self.first;
         self.first += invocations.len();
-        Self { event: Arc::clone(&self.event), invocations, enqueued: self.enqueued, first, reply: Arc::clone(&self.reply) }
+        Self {
+            event: Arc::clone(&self.event),
+            invocations,
+            enqueued: self.enqueued,
+            first,
+            reply: Arc::clone(&self.reply),
+        }
     }
 
     /// One outcome for each invocation, in their order.
@@ -59,7 +66,8 @@ impl Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         if !self.invocations.is_empty() {
-            let failure = Failure { message: "the sandbox ended before the resolver ran".to_owned(), ..Failure::default() };
+            let failure =
+                Failure { message: "the sandbox ended before the resolver ran".to_owned(), ..Failure::default() };
             self.settle(std::iter::repeat_with(|| Outcome::Failed(failure.clone())));
         }
     }

@@ -26,7 +26,7 @@ use super::thread::{Command, Thread};
 use crate::outcome::{Failure, Job};
 
 /// For how long an instance beyond the warm ones waits for work before it ends.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// For how long work may wait, with all instances busy, before another one is started.
 const RELIEF: Duration = Duration::from_millis(3);
 
@@ -196,13 +196,17 @@ impl Pool {
                     } else {
                         drop(work);
                     }
-                    taken.expired.into_iter().for_each(|piece| self.shed(piece));
+                    for piece in taken.expired {
+                        self.shed(piece);
+                    }
                     return Some(batch);
                 }
                 work.idle.push(Arc::clone(slot));
                 taken.expired
             };
-            expired.into_iter().for_each(|piece| self.shed(piece));
+            for piece in expired {
+                self.shed(piece);
+            }
             if timeout(IDLE, slot.wake.notified()).await.is_err() && self.may_end(slot) {
                 return None;
             }

@@ -104,8 +104,11 @@ impl Worker<'_> {
         let deadline = Instant::now() + wall;
         let mut outcomes = Vec::new();
         for question in questions(pieces) {
-            let called =
-                if Instant::now() < deadline { self.call(field, vec![question], deadline).await } else { Err(CallError::Wall(wall)) };
+            let called = if Instant::now() < deadline {
+                self.call(field, vec![question], deadline).await
+            } else {
+                Err(CallError::Wall(wall))
+            };
             let outcome = called.map(|mut outcomes| outcomes.pop());
             outcomes.push(match outcome {
                 Ok(Some(outcome)) => outcome,

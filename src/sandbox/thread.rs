@@ -32,7 +32,12 @@ pub(super) enum Command {
     /// See whether the pool still waits after a moment, and if so, get it another instance.
     Relieve(Arc<Pool>),
     /// Start a module once and ask what it is.
-    Describe { pre: ResolverPre<State>, limits: Limits, output: Output, reply: oneshot::Sender<Result<Manifest, CallError>> },
+    Describe {
+        pre: ResolverPre<State>,
+        limits: Limits,
+        output: Output,
+        reply: oneshot::Sender<Result<Manifest, CallError>>,
+    },
 }
 
 /// A handle to one thread.

@@ -10,7 +10,6 @@
 //!
 //! After [`Transmit::Close`] nothing more comes out. Dropping the session ends its subscriptions.
 
-
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -139,7 +138,11 @@ impl Session {
     /// Results wait in the outbox.
     pub fn handle_outbox(&mut self) {
         if self.outbox.overflowed() {
-            self.close(CloseCode::TryAgainLater, "Slow consumer: results were not read in time", EndReason::SlowConsumer);
+            self.close(
+                CloseCode::TryAgainLater,
+                "Slow consumer: results were not read in time",
+                EndReason::SlowConsumer,
+            );
             return;
         }
         let mut items = Vec::new();
@@ -306,8 +309,7 @@ impl Session {
             return;
         }
         let operation = Arc::new(Operation::new(id.clone()));
-        let subscriber =
-            Subscriber { principal, operation: Arc::clone(&operation), outbox: Arc::clone(&self.outbox) };
+        let subscriber = Subscriber { principal, operation: Arc::clone(&operation), outbox: Arc::clone(&self.outbox) };
         let bus = &self.services.bus;
         match self.services.registry.subscribe(field, module, plan, subscriber, || bus.position()) {
             Ok(guard) => {
@@ -319,7 +321,8 @@ impl Session {
     }
 
     fn refuse(&mut self, id: &OperationId, errors: &[GraphqlError]) {
-        let errors = serde_json::to_string(errors).unwrap_or_else(|_| r#"[{"message":"Invalid operation"}]"#.to_owned());
+        let errors =
+            serde_json::to_string(errors).unwrap_or_else(|_| r#"[{"message":"Invalid operation"}]"#.to_owned());
         self.connection.error(id, &errors);
     }
 

@@ -30,7 +30,8 @@ const BORDERS: &[(&str, &[&str])] = &[
 ];
 
 /// What layer 1 must not know: time, tasks, locks, I/O.
-const IMPURE: &[&str] = &["tokio", "parking_lot", "std::fs", "std::net", "std::sync::Mutex", "Instant::now", "SystemTime"];
+const IMPURE: &[&str] =
+    &["tokio", "parking_lot", "std::fs", "std::net", "std::sync::Mutex", "Instant::now", "SystemTime"];
 
 fn layer_of(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
@@ -47,24 +48,38 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each source file with the top-level module that it belongs to, comments and test files left out.
+/// Each source file with the top-level module that it belongs to, comments and tests left out.
 fn modules() -> Vec<(String, String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
-    files
+    let texts: Vec<(PathBuf, String)> =
+        files.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
+    let tests: Vec<PathBuf> = texts.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    texts
         .into_iter()
-        .filter_map(|path| {
+        .filter(|(path, _)| !tests.iter().any(|test| path.starts_with(test) || *path == test.with_extension("rs")))
+        .filter_map(|(path, text)| {
             let relative = path.strip_prefix(&root).unwrap();
-            let name = relative.to_string_lossy().into_owned();
             let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
             let module = first.trim_end_matches(".rs").to_owned();
             let is_root = module == "lib" || module == "main";
-            let is_test = name.ends_with("tests.rs") || name.contains("/tests/");
-            let text = fs::read_to_string(&path).unwrap();
             let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-            (!is_root && !is_test).then(|| (module, name, code.join("\n")))
+            (!is_root).then(|| (module, relative.to_string_lossy().into_owned(), code.join("\n")))
         })
+        .collect()
+}
+
+/// The modules that a file declares for tests alone, as paths without `.rs`.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let folder = match path.file_name() {
+        Some(name) if name == "mod.rs" || name == "lib.rs" => path.parent().unwrap().to_owned(),
+        _ => path.with_extension(""),
+    };
+    let declared = text.split("#[cfg(test)]\nmod ").skip(1);
+    declared
+        .filter_map(|rest| Some(folder.join(rest.split_once(';')?.0)))
+        .filter(|path| !path.to_string_lossy().contains(' '))
         .collect()
 }
 
@@ -76,7 +91,8 @@ fn imports(code: &str) -> Vec<String> {
             continue;
         }
         let rest = &code[at + "crate::".len()..];
-        let word = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let word =
+            |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         if let Some(list) = rest.strip_prefix('{') {
             let mut depth = 0_i32;
             let mut start = 0;
@@ -142,9 +158,9 @@ fn names_stay_behind_their_border() {
     let mut wrong = Vec::new();
     for (module, file, code) in modules() {
         for (name, allowed) in BORDERS {
-            let named = code.match_indices(&format!("{name}::")).any(|(at, _)| {
-                !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-            });
+            let named = code
+                .match_indices(&format!("{name}::"))
+                .any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
             if named && !allowed.contains(&module.as_str()) {
                 wrong.push(format!("{file} names {name}"));
             }

@@ -1,5 +1,5 @@
 //! Integration tests: one binary, because linking the sandbox into several costs minutes.
-#![allow(missing_docs, clippy::missing_panics_doc)]
+#![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc)]
 
 #[path = "../projection/mod.rs"]
 mod projection;

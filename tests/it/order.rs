@@ -63,11 +63,14 @@ async fn nothing_follows_a_complete_and_the_id_is_free_again() {
     let host = Host::start(&["engine"], "").await;
     let mut client = Client::connect(host.address).await;
     client.subscribed("a", "subscription { counted { seq } }").await;
-    let events: Vec<_> = (1..=50).map(|n| json!({"channel": "counts", "type": "counted", "data": {"seq": n}})).collect();
+    let events: Vec<_> =
+        (1..=50).map(|n| json!({"channel": "counts", "type": "counted", "data": {"seq": n}})).collect();
     host.publish(&events).await;
     client.next("a").await;
     client.send(json!({"id": "a", "type": "complete"})).await;
-    client.send(json!({"id": "a", "type": "subscribe", "payload": {"query": "subscription { again: counted { seq } }"}})).await;
+    client
+        .send(json!({"id": "a", "type": "subscribe", "payload": {"query": "subscription { again: counted { seq } }"}}))
+        .await;
     client.send(json!({"type": "ping", "payload": {"n": 1}})).await;
     // Results that were on their way when `complete` was sent may still arrive before the pong, never after.
     while client.message().await["type"] != "pong" {}

@@ -33,10 +33,21 @@ async fn an_event_reaches_only_those_whose_arguments_match() {
     let mut seen = Vec::new();
     for _ in 0..4 {
         let message = client.message().await;
-        seen.push((message["id"].as_str().unwrap().to_owned(), message["payload"]["data"]["userUpdated"]["id"].clone()));
+        seen.push((
+            message["id"].as_str().unwrap().to_owned(),
+            message["payload"]["data"]["userUpdated"]["id"].clone(),
+        ));
     }
     seen.sort_by_key(|(id, value)| (id.clone(), value.to_string()));
-    assert_eq!(seen, [("all".into(), json!("1")), ("all".into(), json!("2")), ("number".into(), json!("2")), ("one".into(), json!("1"))]);
+    assert_eq!(
+        seen,
+        [
+            ("all".into(), json!("1")),
+            ("all".into(), json!("2")),
+            ("number".into(), json!("2")),
+            ("one".into(), json!("1"))
+        ]
+    );
     host.stop().await;
 }
 
@@ -113,7 +124,9 @@ async fn a_resolver_with_context_sees_who_asks_and_claims_select_without_it() {
 async fn abstract_types_are_selected_by_typename() {
     let host = Host::start(&["engine"], "").await;
     let mut client = Client::connect(host.address).await;
-    client.subscribed("s", "subscription { searched { __typename ... on User { name } ... on Order { total } } }").await;
+    client
+        .subscribed("s", "subscription { searched { __typename ... on User { name } ... on Order { total } } }")
+        .await;
     let results = json!([{"__typename": "User", "id": 1, "name": "A"}, {"__typename": "Order", "id": 2, "total": 3}]);
     host.emit("search", "searched", json!({"results": results})).await;
     assert_eq!(

@@ -102,7 +102,7 @@ impl Queues {
     pub(super) fn new(fields: &[Arc<str>], instances: usize, cpu: Duration) -> Self {
         let names = fields.iter().cloned().zip(0..).collect();
         let most_per_field = if fields.len() > 1 { instances.saturating_sub(1).max(1) } else { instances };
-        let fields = fields.iter().map(|name| FieldQueue::new(name)).collect();
+        let fields = fields.iter().map(FieldQueue::new).collect();
         let (turns, on_probation_running) = (VecDeque::new(), 0);
         Self { fields, names, turns, on_probation_running, most_per_field, batch_cpu: cpu / BATCH_SHARE }
     }
@@ -132,11 +132,8 @@ impl Queues {
             if queue.waiting.is_empty() {
                 continue;
             }
-            let may_run = if queue.probation > 0 {
-                self.on_probation_running == 0
-            } else {
-                queue.running < self.most_per_field
-            };
+            let may_run =
+                if queue.probation > 0 { self.on_probation_running == 0 } else { queue.running < self.most_per_field };
             if !may_run {
                 self.turns.push_back(index);
                 continue;

@@ -77,11 +77,13 @@ fn fields_take_turns() {
         queues.push("a", piece(1, now)).unwrap();
     }
     queues.push("b", piece(1, now)).unwrap();
-    let order: Vec<_> = (0..4).map(|_| {
-        let batch = queues.take(0, now).batch.unwrap();
-        queues.finish(batch.running, Finished::Well(CPU));
-        batch.field.to_string()
-    }).collect();
+    let order: Vec<_> = (0..4)
+        .map(|_| {
+            let batch = queues.take(0, now).batch.unwrap();
+            queues.finish(batch.running, Finished::Well(CPU));
+            batch.field.to_string()
+        })
+        .collect();
     assert_eq!(order, ["a", "b", "a", "a"]);
 }
 

@@ -89,7 +89,9 @@ impl Client {
             let next = timeout(PATIENCE, self.socket.next()).await.expect("something arrives in time");
             return match next {
                 Some(Ok(Message::Text(text))) => Seen::Message(serde_json::from_str(&text).expect("messages are JSON")),
-                Some(Ok(Message::Close(frame))) => Seen::Closed(frame.map(|CloseFrame { code, reason }| (code.into(), reason.to_string()))),
+                Some(Ok(Message::Close(frame))) => {
+                    Seen::Closed(frame.map(|CloseFrame { code, reason }| (code.into(), reason.to_string())))
+                }
                 Some(Ok(_)) => continue,
                 None | Some(Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))) => Seen::Closed(None),
                 Some(Err(error)) => panic!("unexpected error: {error}"),

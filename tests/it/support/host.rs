@@ -22,6 +22,15 @@ pub struct Host {
 impl Host {
     /// Serves the given guests with additional configuration, which may be empty.
     pub async fn start(modules: &[&str], extra: &str) -> Self {
+        Self::start_in(modules, extra, Vec::new()).await
+    }
+
+    /// The same, with `SUBCAST_TEST_SECRET` in the environment.
+    pub async fn start_with_secret(modules: &[&str], extra: &str, secret: &str) -> Self {
+        Self::start_in(modules, extra, vec![("SUBCAST_TEST_SECRET".to_owned(), secret.to_owned())]).await
+    }
+
+    async fn start_in(modules: &[&str], extra: &str, environment: Vec<(String, String)>) -> Self {
         let mut text = extra.to_owned();
         for name in modules {
             let path = guests::built(name).await;
@@ -31,7 +40,7 @@ impl Host {
         }
         let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let mut config = Config::load(Some(file.path()), std::iter::empty(), Overrides::default()).unwrap();
+        let mut config = Config::load(Some(file.path()), environment, Overrides::default()).unwrap();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         guests::share_cache(&mut config);
         let runtime = Arc::new(Runtime::start(config).await.unwrap());
@@ -44,7 +53,8 @@ impl Host {
     /// Publishes events that must be accepted.
     pub async fn publish(&self, events: &[Value]) {
         let lines: Vec<_> = events.iter().map(Value::to_string).collect();
-        let (status, body) = self.post("/events", &[("content-type", "application/x-ndjson")], lines.join("\n").as_bytes()).await;
+        let (status, body) =
+            self.post("/events", &[("content-type", "application/x-ndjson")], lines.join("\n").as_bytes()).await;
         assert_eq!((status, body), (202, json!({"accepted": events.len()}).to_string()));
     }
 
@@ -72,7 +82,13 @@ impl Host {
 }
 
 /// One HTTP/1.1 request by hand, so that tests can send what no library would.
-pub async fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (u16, String) {
     let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         head.push_str(&format!("host: {address}\r\n"));
@@ -92,6 +108,7 @@ pub async fn request(address: SocketAddr, method: &str, path: &str, headers: &[(
     };
     let answer = timeout(PATIENCE, exchange).await.expect("an answer in time");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {head:?}"));
+    let status =
+        head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {head:?}"));
     (status, body.to_owned())
 }

@@ -4,6 +4,7 @@ pub mod checker;
 pub mod client;
 pub mod guests;
 pub mod host;
+pub mod process;
 
 use std::time::Duration;
 

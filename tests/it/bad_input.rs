@@ -1,0 +1,177 @@
+//! Whatever comes in: the code or the error that the protocol names, in bounded time, and the host serves on.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::client::{Client, Seen};
+use crate::support::host::{Host, request};
+
+/// No answer to bad input may take longer.
+const PROMPT: Duration = Duration::from_secs(10);
+
+/// Every event still reaches a client of this host.
+async fn assert_serves(host: &Host) {
+    let mut client = Client::connect(host.address).await;
+    client.subscribed("a", "subscription { counted { seq } }").await;
+    host.emit("counts", "counted", json!({"seq": 1})).await;
+    assert_eq!(client.next("a").await, json!({"data": {"counted": {"seq": 1}}}));
+}
+
+async fn close_of(host: &Host, message: Message) -> Option<u16> {
+    let mut client = Client::connect(host.address).await;
+    client.send_raw(message).await;
+    timeout(PROMPT, client.close_code()).await.expect("closed in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_none_close_with_4400() {
+    let host = Host::start(&["engine"], "").await;
+    let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for text in [
+        "",
+        "{",
+        "null",
+        "[]",
+        "7",
+        "{}",
+        r#"{"type": 7}"#,
+        r#"{"type": "unknown"}"#,
+        r#"{"type": "start", "id": "1"}"#,
+        r#"{"type": "next", "id": "1", "payload": {}}"#,
+        r#"{"type": "subscribe", "payload": {"query": "{ __typename }"}}"#,
+        r#"{"type": "subscribe", "id": "", "payload": {"query": "{ __typename }"}}"#,
+        r#"{"type": "subscribe", "id": 1, "payload": {"query": "{ __typename }"}}"#,
+        r#"{"type": "subscribe", "id": "1", "payload": {}}"#,
+        r#"{"type": "subscribe", "id": "1", "payload": {"query": 1}}"#,
+        r#"{"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }", "variables": []}}"#,
+        r#"{"type": "ping", "payload": 1}"#,
+        r#"{"type": "complete"}"#,
+        &nested,
+        &format!(r#"{{"type": "ping", "payload": {{"a": {nested}}}}}"#),
+    ] {
+        let code = close_of(&host, Message::text(text)).await;
+        assert_eq!(code, Some(4400), "{}", &text[..text.len().min(80)]);
+    }
+    assert_eq!(close_of(&host, Message::binary(&b"{}"[..])).await, Some(4400));
+    assert_serves(&host).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_are_too_large_or_no_text_close_with_their_codes() {
+    let host = Host::start(&["engine"], "").await;
+    let large = format!(r#"{{"type": "ping", "payload": {{"a": "{}"}}}}"#, "x".repeat(10 << 20));
+    let mut client = Client::connect(host.address).await;
+    // The host may close before it has taken all of it.
+    let _ = futures_util::SinkExt::send(&mut client.socket, Message::text(large)).await;
+    assert!(matches!(timeout(PROMPT, client.close_code()).await.expect("in time"), Some(1009) | None));
+
+    // A masked text frame of two bytes that are not UTF-8, by hand.
+    let mut client = Client::connect(host.address).await;
+    let frame = [0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe];
+    client.socket.get_mut().write_all(&frame).await.unwrap();
+    assert_eq!(timeout(PROMPT, client.close_code()).await.expect("in time"), Some(1007));
+
+    // A frame with a reserved bit.
+    let mut client = Client::connect(host.address).await;
+    client.socket.get_mut().write_all(&[0xf1, 0x80, 0, 0, 0, 0]).await.unwrap();
+    assert_eq!(timeout(PROMPT, client.close_code()).await.expect("in time"), Some(1002));
+    assert_serves(&host).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_that_are_too_much_are_refused_and_the_socket_stays() {
+    let host = Host::start(&["engine"], "").await;
+    let mut client = Client::connect(host.address).await;
+    let fields = |count: usize| (0..count).map(|n| format!("a{n}: seq ")).collect::<String>();
+    let bomb = {
+        let mut text = String::from("subscription { userUpdated { ...F0 } } ");
+        for n in 0..25 {
+            let next = n + 1;
+            text.push_str(&format!(
+                "fragment F{n} on User {{ a: friends {{ ...F{next} }} b: friends {{ ...F{next} }} }} "
+            ));
+        }
+        text + "fragment F25 on User { id }"
+    };
+    let deep = format!("subscription {{ userUpdated {} id {} }}", "{ friends ".repeat(200), "}".repeat(200));
+    let long = format!("subscription {{ counted {{ seq }} }} #{}", "x".repeat(1_000_000));
+    let cases = [
+        ("a syntax error", "subscription {".to_owned()),
+        ("an unknown field", "subscription { nothing }".to_owned()),
+        ("two root fields", "subscription { counted { seq } anything { type } }".to_owned()),
+        ("a fragment cycle", "subscription { userUpdated { ...A } } fragment A on User { friends { ...B } } fragment B on User { friends { ...A } }".to_owned()),
+        ("10,000 aliases", format!("subscription {{ counted {{ {} }} }}", fields(10_000))),
+        ("fragments that expand to 2^25 fields", bomb),
+        ("200 levels", deep),
+        ("a query of 1 MB", long),
+        ("a wrong variable", "subscription ($id: ID!) { userUpdated(id: $id) { id } }".to_owned()),
+    ];
+    for (what, query) in cases {
+        client.subscribe("x", &query).await;
+        let refused = timeout(PROMPT, client.seen()).await.expect("an answer in time");
+        // 1 MB of text and its envelope are more than one message may have.
+        if let (Seen::Closed(Some((1009, _))), true) = (&refused, query.len() >= 1_000_000) {
+            client = Client::connect(host.address).await;
+            continue;
+        }
+        let Seen::Message(refused) = refused else { panic!("{what}: closed") };
+        assert_eq!((&refused["id"], &refused["type"]), (&json!("x"), &json!("error")), "{what}");
+        let errors = refused["payload"].as_array().unwrap();
+        assert!((1..=21).contains(&errors.len()), "{what}: {} errors", errors.len());
+        assert!(errors.iter().all(|error| error["message"].as_str().is_some_and(|text| !text.is_empty())), "{what}");
+        client.barrier().await;
+    }
+    assert_serves(&host).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_speaks_another_subprotocol_is_closed_with_4406() {
+    let host = Host::start(&["engine"], "").await;
+    let (_, chosen) = Client::offer(host.address, "graphql-ws, graphql-transport-ws").await;
+    assert_eq!(chosen.as_deref(), Some("graphql-transport-ws"));
+    let (mut client, chosen) = Client::offer(host.address, "").await;
+    assert_eq!(chosen, None);
+    assert_eq!(client.seen().await, Seen::Closed(Some((4406, "Subprotocol not acceptable".to_owned()))));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_introduce_itself_is_closed_with_4408() {
+    let host = Host::start(&["engine"], "[server]\nconnection_init_timeout = \"100ms\"\n").await;
+    let mut client = Client::open(host.address).await;
+    assert_eq!(client.close_code().await, Some(4408));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_requests_that_are_wrong_are_told_so() {
+    let host = Host::start(&["engine"], "").await;
+    let json = ("content-type", "application/json");
+    let event = br#"{"channel": "counts", "type": "counted", "data": {"seq": 1}}"#;
+    assert_eq!(host.get("/nowhere").await.0, 404);
+    assert_eq!(host.get("/events").await.0, 405);
+    assert_eq!(host.post("/events", &[("content-type", "text/plain")], event).await.0, 415);
+    assert_eq!(host.post("/events", &[], event).await.0, 415);
+    assert_eq!(host.post("/events", &[json, ("x-forwarded-for", "10.0.0.1")], event).await.0, 403);
+    assert_eq!(host.post("/events", &[json, ("origin", "https://evil.example")], event).await.0, 403);
+    assert_eq!(host.post("/events", &[json, ("host", "evil.example")], event).await.0, 403);
+    assert_eq!(host.post("/graphql", &[json], b"{").await.0, 400);
+    assert_eq!(host.post("/graphql", &[("content-type", "text/plain")], b"{}").await.0, 415);
+    let nested = format!(r#"{{"channel":"c","type":"t","data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(host.post("/events", &[json], nested.as_bytes()).await.0, 400);
+    assert_eq!(host.post("/events", &[json], b"\xff\xfe").await.0, 400);
+    let large = vec![b' '; 80 << 20];
+    assert_eq!(timeout(PROMPT, request(host.address, "POST", "/events", &[json], &large)).await.unwrap().0, 413);
+    assert_eq!(host.get("/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(host.get("/readyz").await.0, 200);
+    assert!(host.get("/metrics").await.1.contains("subcast_events_published"));
+    assert_serves(&host).await;
+    host.stop().await;
+}

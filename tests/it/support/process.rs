@@ -1,0 +1,87 @@
+//! The real binary in a process of its own, where its log, descriptors and threads can be looked at.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::host::request;
+use super::{PATIENCE, guests};
+
+/// A running `subcast serve`; killed when dropped.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Serves a guest on a free port.
+    pub async fn serve(guest: &str) -> Self {
+        let module = guests::built(guest).await;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_subcast"))
+            .arg("serve")
+            .arg(module)
+            .args(["--listen", "127.0.0.1:0"])
+            .env("SUBCAST_SANDBOX_CACHE_DIR", guests::cache())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        collect(child.stderr.take().unwrap(), Arc::clone(&log));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = timeout(PATIENCE, lines.next_line()).await.expect("it starts in time").unwrap().unwrap_or_default();
+        let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{first}: {:?}", log.lock()));
+        let address = address.parse().unwrap();
+        Self { child, address, log }
+    }
+
+    pub async fn emit(&self, channel: &str, kind: &str, data: Value) {
+        let event = json!({"channel": channel, "type": kind, "data": data}).to_string();
+        let headers = [("content-type", "application/json")];
+        assert_eq!(request(self.address, "POST", "/events", &headers, event.as_bytes()).await.0, 202);
+    }
+
+    /// The sum of a metric over its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let (_, text) = request(self.address, "GET", "/metrics", &[], b"").await;
+        let values =
+            text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// Entries of a folder of `/proc/PID`, such as `fd` or `task`.
+    pub fn count(&self, folder: &str) -> usize {
+        std::fs::read_dir(format!("/proc/{}/{folder}", self.child.id().unwrap())).unwrap().count()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Ends it as an operator would; its exit code.
+    pub async fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap().code()
+    }
+}
+
+/// Reads to the end, so that the process never blocks on a pipe.
+fn collect(stream: impl AsyncRead + Unpin + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            log.lock().unwrap().push(line);
+        }
+    });
+}
