@@ -17,7 +17,7 @@ RUST_READY := $(CARGO_TARGET_DIR)/.rust-ready
 PYTHON_READY := .venv/.ready
 NODE_READY := tests/clients/node_modules/.ready
 # Python that no package of its own checks.
-PYTHON_SOURCES := guest-python tests examples scripts
+PYTHON_SOURCES := guest-python tests examples scripts benches
 
 .PHONY: help
 help: ## list the targets
@@ -64,7 +64,7 @@ test-clients: binary $(PYTHON_READY) $(NODE_READY) ## unmodified GraphQL clients
 
 .PHONY: test-planted
 test-planted: $(RUST_READY) $(PYTHON_READY) ## bugs planted into the projection on purpose: are all of them caught?
-	$(BIN)/python tests/projection/planted.py
+	$(BIN)/python tests/projection/plant.py
 
 .PHONY: lint-rust
 lint-rust: $(RUST_READY)

@@ -20,6 +20,7 @@ use subcast::protocol::publish::Published;
 use subcast::registry::{Subscriber, SubscriptionGuard};
 use subcast::runtime::Runtime;
 use subcast::runtime::config::{Config, Overrides};
+use subcast::sandbox::{Module, Sandbox};
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
@@ -28,8 +29,11 @@ fn main() {
     tokio.block_on(async {
         let engine = Engine::start().await;
         if wanted("resolve") {
+            native();
+            engine.resolve_chain();
             engine.resolve_one();
             engine.resolve_batch();
+            native();
         }
         if wanted("project") {
             engine.project();
@@ -106,25 +110,32 @@ impl Engine {
         Self { runtime: Runtime::start(config).await.expect("the engine starts") }
     }
 
-    fn job(&self, events: u64) -> Vec<Job> {
-        let invocation = Invocation { arguments: Arc::from("{}"), principal: None };
-        (0..events)
-            .map(|n| Job {
-                field: Arc::from("userUpdated"),
-                event: Arc::new(user_event(n)),
-                invocations: vec![invocation.clone()],
-            })
-            .collect()
+    /// One warm call after the other: each answer, on its sandbox thread, asks the next question. The whole way through
+    /// queue, conversion, guest and back, without a wake-up of another thread.
+    fn resolve_chain(&self) {
+        const CALLS: usize = 20_000;
+        let generation = self.runtime.generation();
+        let (_, module) = generation.field("userUpdated").expect("the bench guest has it");
+        let (report_to, reported) = mpsc::sync_channel(1);
+        ask(Chain {
+            sandbox: self.sandbox().clone(),
+            module: Arc::clone(module),
+            jobs: jobs(CALLS as u64),
+            times: Vec::with_capacity(CALLS),
+            report_to,
+        });
+        let times: Vec<Duration> = reported.recv().expect("the chain ends");
+        report("resolve: one event, warm, host to host", &times[CALLS / 10..], 1);
     }
 
-    /// One warm call: submitted from outside, answered to outside.
+    /// One warm call: submitted from another thread, answered to it.
     fn resolve_one(&self) {
         let generation = self.runtime.generation();
         let (_, module) = generation.field("userUpdated").expect("the bench guest has it");
         let (answer, answers) = mpsc::sync_channel(1);
         let times = measure(5_000, |_| {
             let answer = answer.clone();
-            let job = self.job(1).remove(0);
+            let job = jobs(1).remove(0);
             let start = Instant::now();
             self.sandbox().submit(
                 module,
@@ -136,7 +147,7 @@ impl Engine {
             assert!(matches!(outcomes[..], [Outcome::Value(_)]), "{outcomes:?}");
             elapsed
         });
-        report("resolve: one event, warm, host to host and back", &times, 1);
+        report("resolve: one event, warm, to the sandbox thread and back", &times, 1);
     }
 
     /// 64 events that wait at once.
@@ -145,7 +156,7 @@ impl Engine {
         let (_, module) = generation.field("userUpdated").expect("the bench guest has it");
         let (answer, answers) = mpsc::sync_channel(64);
         let times = measure(500, |_| {
-            let jobs = self.job(64);
+            let jobs = jobs(64);
             let start = Instant::now();
             for job in jobs {
                 let answer = answer.clone();
@@ -163,7 +174,7 @@ impl Engine {
         report("resolve: 64 events at once, per event", &times, 64);
     }
 
-    fn sandbox(&self) -> &subcast::sandbox::Sandbox {
+    fn sandbox(&self) -> &Sandbox {
         self.runtime.sandbox()
     }
 
@@ -292,6 +303,51 @@ impl Engine {
     }
 }
 
+struct Chain {
+    sandbox: Sandbox,
+    module: Arc<Module>,
+    jobs: Vec<Job>,
+    times: Vec<Duration>,
+    report_to: mpsc::SyncSender<Vec<Duration>>,
+}
+
+fn ask(mut chain: Chain) {
+    let Some(job) = chain.jobs.pop() else {
+        chain.report_to.send(chain.times).expect("somebody waits");
+        return;
+    };
+    let (sandbox, module) = (chain.sandbox.clone(), Arc::clone(&chain.module));
+    let start = Instant::now();
+    let done = move |outcomes: Vec<Outcome>| {
+        chain.times.push(start.elapsed());
+        assert!(matches!(outcomes[..], [Outcome::Value(_)]), "{outcomes:?}");
+        ask(chain);
+    };
+    sandbox.submit(&module, job, Box::new(done));
+}
+
+fn jobs(events: u64) -> Vec<Job> {
+    let invocation = Invocation { arguments: Arc::from("{}"), principal: None };
+    let job = |n| Job {
+        field: Arc::from("userUpdated"),
+        event: Arc::new(user_event(n)),
+        invocations: vec![invocation.clone()],
+    };
+    (0..events).map(job).collect()
+}
+
+/// The same function in native `CPython`, before and after ours, since the machine is not always equally fast.
+#[expect(clippy::print_stdout, reason = "a report for people")]
+fn native() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let python = std::env::var_os("SUBCAST_TEST_PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
+    let output = std::process::Command::new(python).arg(root.join("benches/native.py")).output().expect("Python runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut numbers = text.split_whitespace().map(|word| word.parse::<f64>().expect("a number"));
+    let mut next = || numbers.next().expect("two numbers");
+    println!("{:<75} p50 {:>10.2} µs   p99 {:>10.2} µs", "native: the same function in CPython", next(), next());
+}
+
 fn user_event(n: u64) -> Event {
     let value = json!({"id": n.to_string(), "name": format!("user {n}"), "email": format!("u{n}@example.com"), "ts": "0", "seq": n});
     Event {
@@ -315,7 +371,13 @@ fn measure(rounds: usize, mut once: impl FnMut(usize) -> Duration) -> Vec<Durati
     (0..rounds + rounds / 10).map(&mut once).skip(rounds / 10).collect()
 }
 
-#[expect(clippy::print_stdout, clippy::cast_precision_loss, reason = "a report for people")]
+#[expect(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a report for people"
+)]
 fn report(title: &str, times: &[Duration], per: u32) {
     let mut sorted: Vec<_> = times.iter().map(|time| time.as_secs_f64() * 1e6 / f64::from(per)).collect();
     sorted.sort_by(f64::total_cmp);

@@ -1,5 +1,6 @@
 //! Whatever comes in: the code or the error that the protocol names, in bounded time, and the host serves on.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::json;
@@ -88,14 +89,13 @@ async fn frames_that_are_too_large_or_no_text_close_with_their_codes() {
 async fn operations_that_are_too_much_are_refused_and_the_socket_stays() {
     let host = Host::start(&["engine"], "").await;
     let mut client = Client::connect(host.address).await;
-    let fields = |count: usize| (0..count).map(|n| format!("a{n}: seq ")).collect::<String>();
+    let fields = |count: usize| (0..count).map(|n| format!("a{n}: seq")).collect::<Vec<_>>().join(" ");
     let bomb = {
         let mut text = String::from("subscription { userUpdated { ...F0 } } ");
         for n in 0..25 {
             let next = n + 1;
-            text.push_str(&format!(
-                "fragment F{n} on User {{ a: friends {{ ...F{next} }} b: friends {{ ...F{next} }} }} "
-            ));
+            let _ =
+                write!(text, "fragment F{n} on User {{ a: friends {{ ...F{next} }} b: friends {{ ...F{next} }} }} ");
         }
         text + "fragment F25 on User { id }"
     };

@@ -53,11 +53,10 @@ fn modules() -> Vec<(String, String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
-    let texts: Vec<(PathBuf, String)> =
+    let read: Vec<(PathBuf, String)> =
         files.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
-    let tests: Vec<PathBuf> = texts.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
-    texts
-        .into_iter()
+    let tests: Vec<PathBuf> = read.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    read.into_iter()
         .filter(|(path, _)| !tests.iter().any(|test| path.starts_with(test) || *path == test.with_extension("rs")))
         .filter_map(|(path, text)| {
             let relative = path.strip_prefix(&root).unwrap();

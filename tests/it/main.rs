@@ -1,5 +1,7 @@
 //! Integration tests: one binary, because linking the sandbox into several costs minutes.
-#![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc)]
+#![allow(missing_docs, unreachable_pub, reason = "tests are read, not called")]
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is how a test fails")]
+#![allow(clippy::disallowed_methods, reason = "what tests spawn ends with them")]
 
 #[path = "../projection/mod.rs"]
 mod projection;

@@ -1,5 +1,6 @@
 //! Hosts: inside the test for most, a process of its own where its memory and descriptors are looked at.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ impl Host {
         for name in modules {
             let path = guests::built(name).await;
             if !extra.contains(&format!("name = \"{name}\"")) {
-                text.push_str(&format!("\n[[module]]\nname = \"{name}\"\npath = \"{}\"\n", path.display()));
+                let _ = write!(text, "\n[[module]]\nname = \"{name}\"\npath = \"{}\"\n", path.display());
             }
         }
         let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
@@ -91,10 +92,10 @@ pub async fn request(
 ) -> (u16, String) {
     let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        head.push_str(&format!("host: {address}\r\n"));
+        let _ = write!(head, "host: {address}\r\n");
     }
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     head.push_str("\r\n");
     let exchange = async {

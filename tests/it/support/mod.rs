@@ -9,7 +9,7 @@ pub mod process;
 use std::time::Duration;
 
 /// Longer than anything a test waits for on a busy machine; a test that gets here has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Polls until the condition holds.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
