@@ -3,7 +3,7 @@
 //! Plain harness: each scenario runs many times and prints p50 and p99. One line per scenario; `benches/README.md` says
 //! what each is compared with. Run with `make bench`, or `cargo bench --bench engine -- resolve`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -89,7 +89,8 @@ impl Engine {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let source = root.join("benches/guest/resolvers.py");
         let digest = sources_digest(&source).expect("the guest's sources can be read");
-        let guests = PathBuf::from(env!("CARGO_BIN_EXE_subcast")).join("../../guests");
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_subcast"));
+        let guests = binary.parent().and_then(Path::parent).expect("target/release/subcast").join("guests");
         std::fs::create_dir_all(&guests).expect("target/ can be written");
         let output = guests.join(format!("bench-{digest}.wasm"));
         if !output.exists() {

@@ -158,7 +158,11 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
             async move { Ok::<_, std::convert::Infallible>(routes::route(shared, request, peer, slot).await) }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(64 * 1024);
+        builder
+            .preserve_header_case(true)
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(64 * 1024);
         // Boxed, so that what it needs is given back when the socket becomes a WebSocket.
         let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         tokio::select! {

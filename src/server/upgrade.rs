@@ -87,6 +87,8 @@ pub(super) fn accept(shared: &Shared, mut request: Request<Incoming>, slot: &Slo
         reply.headers_mut().insert(PROTOCOL, HeaderValue::from_static(subprotocol.as_str()));
     }
     let pending = Pending { upgrade: hyper::upgrade::on(&mut request), subprotocol, authorization, seat };
+    // With them go the spellings of the request's header names: `gql` finds its subprotocol only as it spelt it itself.
+    *reply.extensions_mut() = std::mem::take(request.extensions_mut());
     if let Some(slot) = slot.lock().take() {
         let _ = slot.send(pending);
     }
