@@ -20,7 +20,7 @@ use subcast::protocol::publish::Published;
 use subcast::registry::{Subscriber, SubscriptionGuard};
 use subcast::runtime::Runtime;
 use subcast::runtime::config::{Config, Overrides};
-use subcast::sandbox::{Module, Sandbox};
+use subcast::sandbox::{Limits, Module, Sandbox};
 
 fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
@@ -30,7 +30,7 @@ fn main() {
         let engine = Engine::start().await;
         if wanted("resolve") {
             native();
-            engine.resolve_chain();
+            engine.resolve_chain().await;
             engine.resolve_one();
             engine.resolve_batch();
             native();
@@ -112,20 +112,22 @@ impl Engine {
     }
 
     /// One warm call after the other: each answer, on its sandbox thread, asks the next question. The whole way through
-    /// queue, conversion, guest and back, without a wake-up of another thread.
-    fn resolve_chain(&self) {
+    /// queue, conversion, guest and back, without a wake-up of another thread: the module may have one instance only.
+    async fn resolve_chain(&self) {
         const CALLS: usize = 20_000;
-        let generation = self.runtime.generation();
-        let (_, module) = generation.field("userUpdated").expect("the bench guest has it");
+        let limits = Limits { instances: 1, ..Limits::default() };
+        let path = &self.runtime.config().modules[0].path;
+        let module = self.sandbox().load("chain", path, limits).await.expect("the bench guest loads");
         let (report_to, reported) = mpsc::sync_channel(1);
         ask(Chain {
             sandbox: self.sandbox().clone(),
-            module: Arc::clone(module),
+            module,
             jobs: jobs(CALLS as u64),
             times: Vec::with_capacity(CALLS),
             report_to,
         });
-        let times: Vec<Duration> = reported.recv().expect("the chain ends");
+        let times: Vec<Duration> =
+            tokio::task::spawn_blocking(move || reported.recv().expect("the chain ends")).await.expect("it ends well");
         report("resolve: one event, warm, host to host", &times[CALLS / 10..], 1);
     }
 
