@@ -32,6 +32,7 @@ fn main() {
             native();
             engine.resolve_chain().await;
             engine.resolve_one();
+            engine.resolve_invocations().await;
             engine.resolve_batch();
             native();
         }
@@ -129,6 +130,25 @@ impl Engine {
         let times: Vec<Duration> =
             tokio::task::spawn_blocking(move || reported.recv().expect("the chain ends")).await.expect("it ends well");
         report("resolve: one event, warm, host to host", &times[CALLS / 10..], 1);
+    }
+
+    /// One event with 64 distinct invocations, on one instance: a batch that is one call.
+    async fn resolve_invocations(&self) {
+        let limits = Limits { instances: 1, ..Limits::default() };
+        let path = &self.runtime.config().modules[0].path;
+        let module = self.sandbox().load("invocations", path, limits).await.expect("the bench guest loads");
+        let (answer, answers) = mpsc::sync_channel(1);
+        let times = measure(1_000, |_| {
+            let answer = answer.clone();
+            let mut job = jobs(1).remove(0);
+            job.invocations = vec![job.invocations[0].clone(); 64];
+            let start = Instant::now();
+            let done = move |outcomes: Vec<Outcome>| answer.send(outcomes.len()).expect("somebody waits");
+            self.sandbox().submit(&module, job, Box::new(done));
+            assert_eq!(answers.recv().expect("an answer"), 64);
+            start.elapsed()
+        });
+        report("resolve: one event, 64 invocations, one instance, per invocation", &times, 64);
     }
 
     /// One warm call: submitted from another thread, answered to it.

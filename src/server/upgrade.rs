@@ -28,8 +28,8 @@ const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
 const ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 
-/// Per connection, and most of what an idle one costs.
-const READ_BUFFER: usize = 4 * 1024;
+/// Per connection, and much of what an idle one costs. What clients send is mostly smaller.
+const READ_BUFFER: usize = 2 * 1024;
 /// Frames are collected up to this size before the socket is written to.
 const WRITE_BUFFER: usize = 64 * 1024;
 
