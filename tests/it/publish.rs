@@ -54,10 +54,15 @@ async fn an_event_that_was_seen_before_is_acknowledged_and_delivered_once() {
     let event = |id: &str, source: &str, n: u64| json!({"channel": "counts", "type": "counted", "id": id, "source": source, "data": {"seq": n}});
     host.publish(&[event("1", "s", 1), event("1", "s", 2)]).await;
     host.publish(&[event("1", "s", 3), event("1", "other", 4), event("2", "s", 5)]).await;
+    // The same id on another channel is another event.
+    host.publish(&[json!({"channel": "any", "type": "t", "id": "1", "source": "s", "data": 6})]).await;
     for n in [1, 4, 5] {
         assert_eq!(client.next("a").await["data"]["counted"]["seq"], n);
     }
     client.barrier().await;
+    let (_, metrics) = host.get("/metrics").await;
+    assert!(metrics.contains("\nsubcast_events_duplicate_total 2\n"), "{metrics}");
+    assert!(metrics.contains("\nsubcast_events_published_total 4\n"), "{metrics}");
     host.stop().await;
 }
 
@@ -79,8 +84,14 @@ async fn a_malformed_line_is_named_and_nothing_of_its_request_is_published() {
         .await;
     assert_eq!(status, 400);
     assert!(answer.contains("type"), "{answer}");
-    host.publish(&[counted(4)]).await;
+    // An identity that was refused with its request is not taken for a duplicate afterwards.
+    let event = json!({"channel": "counts", "type": "counted", "id": "1", "source": "s", "data": {"seq": 4}});
+    let body = format!("{event}\nnot json");
+    let answer = host.post("/events", &[("content-type", "application/x-ndjson")], body.as_bytes()).await;
+    assert!(answer.0 == 400 && answer.1.contains("line 2"), "{answer:?}");
+    host.publish(&[event]).await;
     assert_eq!(client.next("a").await["data"]["counted"]["seq"], 4);
+    client.barrier().await;
     host.stop().await;
 }
 
@@ -107,6 +118,10 @@ async fn a_slow_client_is_closed_with_1013_by_default() {
     let (host, mut client, _) = slow("close").await;
     eventually("its subscription has ended", || host.subscriptions() == 0).await;
     assert_eq!(client.close_code().await, Some(1013));
+    // The end of the subscription has its reason.
+    let (_, metrics) = host.get("/metrics").await;
+    let ended = metrics.lines().find(|line| line.contains("subscriptions_ended") && line.contains("SlowConsumer"));
+    assert!(ended.is_some_and(|line| line.ends_with(" 1")), "{ended:?}\n{metrics}");
     host.stop().await;
 }
 
@@ -125,7 +140,9 @@ async fn what_is_dropped_for_a_slow_client_is_told_and_counted() {
         }
         assert!(told > 0, "{policy}: nothing was dropped, so the test shows nothing");
         assert_eq!(received + told, published, "{policy}: every event is received or told as dropped");
-        assert_eq!(host.runtime.delivery().metrics().dropped.get(), told, "{policy}");
+        let (_, metrics) = host.get("/metrics").await;
+        assert!(metrics.contains(&format!("\nsubcast_dropped_total {told}\n")), "{policy}: {told} told\n{metrics}");
+        drop(client);
         host.stop().await;
     }
 }

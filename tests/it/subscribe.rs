@@ -108,11 +108,13 @@ async fn a_resolver_with_context_sees_who_asks_and_claims_select_without_it() {
         client.subscribed("m", "subscription { mine { subject claims } }").await;
     }
     host.emit("users", "userUpdated", json!({"id": 1, "name": "A"})).await;
-    host.emit("mine", "mine", json!({})).await;
+    // One after the other: two channels have no order between them.
     assert_eq!(alice.next("v").await, json!({"data": {"vip": {"id": "1"}}}));
+    host.emit("mine", "mine", json!({})).await;
     assert_eq!(alice.next("m").await["data"]["mine"]["subject"], "alice");
     let mine = bob.next("m").await;
     assert_eq!(mine["data"]["mine"], json!({"subject": "bob", "claims": {"sub": "bob", "exp": 4_000_000_000_u64}}));
+    bob.barrier().await;
 
     let mut refused = Client::open(host.address).await;
     refused.send(json!({"type": "connection_init", "payload": {"authorization": "Bearer forged"}})).await;

@@ -82,7 +82,7 @@ impl Host {
     }
 }
 
-/// One HTTP/1.1 request by hand, so that tests can send what no library would.
+/// One HTTP/1.1 request by hand, so that tests can send what no library would: status and body of the answer.
 pub async fn request(
     address: SocketAddr,
     method: &str,
@@ -90,6 +90,20 @@ pub async fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> (u16, String) {
+    let (head, body) = exchange(address, method, path, headers, body).await;
+    let status =
+        head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {head:?}"));
+    (status, body)
+}
+
+/// The same: head and body of the answer.
+pub async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (String, String) {
     let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         let _ = write!(head, "host: {address}\r\n");
@@ -109,7 +123,11 @@ pub async fn request(
     };
     let answer = timeout(PATIENCE, exchange).await.expect("an answer in time");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status =
-        head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status in {head:?}"));
-    (status, body.to_owned())
+    (head.to_owned(), body.to_owned())
+}
+
+/// The value of a header in the head of an answer.
+pub fn header(head: &str, name: &str) -> Option<String> {
+    let mut pairs = head.lines().filter_map(|line| line.split_once(':'));
+    pairs.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
 }
