@@ -145,7 +145,9 @@ test('dispose ends the subscriptions on the host', { timeout: 60_000 }, async (t
   await client.dispose();
   await host.subscriptions(0);
   await until('no connection', async () => (await host.metric('subcast_connections')) === 0);
-  assert.deepEqual(seen.map((each) => each.ended), ['complete', 'complete']);
+  // The client learns of the end when the host has answered its goodbye.
+  assert.deepEqual(await Promise.all(seen.map(ended)), ['complete', 'complete']);
+  await until('the close', () => client.closes.length > 0);
   assert.deepEqual(client.closes, [1000]);
 });
 
