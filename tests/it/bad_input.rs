@@ -96,6 +96,26 @@ fn fragment_bomb() -> String {
     text + "fragment F25 on User { id }"
 }
 
+/// Ten levels of eight aliases each, within the depth that is allowed: 8^10 fields.
+fn wide_bomb() -> String {
+    let mut text = String::from("subscription { userUpdated { ...F0 } } ");
+    for n in 0..10 {
+        let friends: Vec<_> = (0..8).map(|alias| format!("f{alias}: friends {{ ...F{} }}", n + 1)).collect();
+        let _ = write!(text, "fragment F{n} on User {{ {} }} ", friends.join(" "));
+    }
+    text + "fragment F10 on User { id }"
+}
+
+/// 2^25 spreads, all on one level: a single field in the end, if nobody walks all ways to it.
+fn spreads() -> String {
+    let mut text = String::from("subscription { userUpdated { ...F0 } } ");
+    for n in 0..25 {
+        let next = n + 1;
+        let _ = write!(text, "fragment F{n} on User {{ ...F{next} ...F{next} }} ");
+    }
+    text + "fragment F25 on User { id }"
+}
+
 fn aliases(count: usize) -> String {
     let fields: Vec<_> = (0..count).map(|n| format!("a{n}: seq")).collect();
     format!("subscription {{ counted {{ {} }} }}", fields.join(" "))
@@ -129,6 +149,11 @@ async fn operations_that_are_too_much_are_refused_and_the_socket_stays() {
         assert!(errors.iter().all(|error| error["message"].as_str().is_some_and(|text| !text.is_empty())), "{what}");
         client.barrier().await;
     }
+    // Within the depth that is allowed, so it is the number of fields that refuses it.
+    client.subscribe("x", &wide_bomb()).await;
+    let message = client.message().await["payload"][0]["message"].clone();
+    assert!(message.as_str().is_some_and(|text| text.contains("more than 5000 fields")), "{message}");
+    drop(client);
     assert_serves(&host).await;
     host.stop().await;
 }
@@ -143,6 +168,17 @@ async fn answer_to_variables(host: &Host, variables: &str) -> (Client, Seen) {
     client.send_raw(Message::text(text)).await;
     let seen = timeout(PROMPT, client.seen()).await.expect("an answer in time");
     (client, seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fragments_that_multiply_without_adding_fields_are_taken_at_once() {
+    let host = Host::start(&["engine"], "").await;
+    let mut client = Client::connect(host.address).await;
+    timeout(PROMPT, client.subscribed("x", &spreads())).await.expect("prepared in time");
+    host.emit("users", "userUpdated", json!({"id": 1, "name": "A"})).await;
+    assert_eq!(client.next("x").await, json!({"data": {"userUpdated": {"id": "1"}}}));
+    drop(client);
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,6 +212,7 @@ async fn hostile_documents_cost_bounded_memory() {
     for round in 0..10 {
         for query in [
             fragment_bomb(),
+            wide_bomb(),
             aliases(10_000),
             format!("subscription {{ counted {{ seq }} }} #{round}{}", "x".repeat(1_000_000)),
         ] {

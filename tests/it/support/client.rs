@@ -100,9 +100,13 @@ impl Client {
 
     /// The next message or the end.
     pub async fn seen(&mut self) -> Seen {
+        // Around the whole wait: the host's pings come for ever, and must not start the time anew.
+        timeout(PATIENCE, self.next_seen()).await.expect("something arrives in time")
+    }
+
+    async fn next_seen(&mut self) -> Seen {
         loop {
-            let next = timeout(PATIENCE, self.socket.next()).await.expect("something arrives in time");
-            return match next {
+            return match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => Seen::Message(serde_json::from_str(&text).expect("messages are JSON")),
                 Some(Ok(Message::Close(frame))) => {
                     Seen::Closed(frame.map(|CloseFrame { code, reason }| (code.into(), reason.to_string())))
