@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A subscriber's identity, as authentication established it. Cheap to share: always behind an [`Arc`].
 #[derive(Clone, Debug, PartialEq)]
@@ -11,8 +11,8 @@ pub struct Principal {
     pub subject: Option<Arc<str>>,
     /// All claims of the token; empty for anonymous principals.
     pub claims: Map<String, Value>,
-    /// `claims` as JSON text, canonical (keys sorted), for resolvers that take `context`.
-    pub claims_json: Arc<str>,
+    /// Subject and claims as JSON text, canonical (keys sorted): what resolvers that take `context` see.
+    pub json: Arc<str>,
     /// The tenant by the configured claim, if any.
     pub tenant: Option<Arc<str>>,
     /// Seconds since the Unix epoch after which the principal is no longer valid.
@@ -34,8 +34,8 @@ impl Principal {
         tenant: Option<Arc<str>>,
         expires_at: Option<u64>,
     ) -> Self {
-        let claims_json = Value::Object(claims.clone()).to_string().into();
-        Self { subject, claims, claims_json, tenant, expires_at }
+        let json = json!({"subject": subject.as_deref(), "claims": claims}).to_string().into();
+        Self { subject, claims, json, tenant, expires_at }
     }
 
     /// Whether this is the same subject with the same rights, so that it may take over the other's subscriptions: all
@@ -54,8 +54,6 @@ impl Principal {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn principal(claims: &Value) -> Principal {

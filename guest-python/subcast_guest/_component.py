@@ -7,7 +7,6 @@ from typing import Any
 from wit_world.imports import log, types  # type: ignore[import-not-found]
 
 from subcast_guest import _build, _log, _schema, _subscription
-from subcast_guest._drive import drive
 from subcast_guest._runner import Runner
 from subcast_guest._version import __version__
 
@@ -17,12 +16,12 @@ class Module:
 
     def __init__(self) -> None:
         # Not imported here otherwise: `asyncio` would make every component larger.
-        self.loop = None
+        loop = None
         if "asyncio" in sys.modules:
             from subcast_guest._loop import Loop
 
-            self.loop = Loop()
-        self.runner = Runner(_subscription.definitions, types, drive if self.loop is None else self.loop.drive)
+            loop = Loop()
+        self.runner = Runner(_subscription.definitions, loop)
         _log.install(log)
         _build.freeze()
 
@@ -35,8 +34,7 @@ class Resolvers:
     """`interface resolvers`. The runtime makes one for each exported function."""
 
     def __init__(self) -> None:
-        self._loop = module().loop
-        self._runner = module().runner
+        self.resolve = module().runner.resolve
 
     def describe(self) -> Any:
         """The module's manifest."""
@@ -66,12 +64,6 @@ class Resolvers:
             extensions=None,
         )
 
-    def resolve(self, jobs: list[Any], deadline_ms: int) -> list[list[Any]]:
-        """Outcomes, in the order of jobs and invocations."""
-        if self._loop is not None:
-            self._loop.begin(deadline_ms / 1000)
-        return self._runner.resolve(jobs)
-
-    def subscribe(self, field: str, invocation: Any) -> Any:
+    def subscribe(self, field: str, invocation: str) -> Any:
         """Every subscription is accepted: no field has a hook in this version."""
         return types.Admission_Accept(None)

@@ -1,7 +1,9 @@
 """The whole event, for resolvers that need more than its data."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
+
+from subcast_guest._json import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +20,29 @@ class Event:
     """The very object that the resolver got as its first parameter."""
 
 
-class Envelope(Protocol):
-    """An event as it comes from the host; `data` is JSON text."""
+class Current:
+    """What is being resolved. One invocation runs at a time, so one of these does."""
 
-    id: str
-    channel: str
-    type: str
-    time: str
-    source: str
-    data: str
+    __slots__ = ("data", "envelopes", "job")
+
+    def __init__(self) -> None:
+        self.envelopes: str | None = None
+        """What surrounds the data of each of the call's events, as text: few resolvers ask for it."""
+        self.job = 0
+        """Which of them it is."""
+        self.data: Any = None
+
+    def clear(self) -> None:
+        """Nothing is being resolved."""
+        self.envelopes = self.data = None
 
 
-# One invocation runs at a time, so plain variables do: `envelope` is None between two.
-envelope: Envelope | None = None
-data: Any = None
+current = Current()
 
 
 def current_event() -> Event:
     """The event that is being resolved. Raises `RuntimeError` outside of a resolver."""
-    if envelope is None:
+    if current.envelopes is None:
         raise RuntimeError("current_event() was called outside of a resolver: there is no event")
-    return Event(envelope.id, envelope.channel, envelope.type, envelope.time, envelope.source, data)
+    id, channel, type, time, source = decode(current.envelopes)[current.job]
+    return Event(id, channel, type, time, source, current.data)

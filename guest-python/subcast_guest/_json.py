@@ -8,6 +8,7 @@ first: keys must be strings, and a value must not be larger than the host will t
 import json
 import json.encoder
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from subcast_guest._diagnosis import refusal
@@ -19,18 +20,26 @@ LIMIT = 1 << 20
 DEPTH = 100
 """Levels of nesting. The C encoder recurses, and a component's stack is small."""
 
-_options: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+_options: dict[str, Any] = {
+    "ensure_ascii": False,
+    "allow_nan": False,
+    "check_circular": False,
+    "separators": (",", ":"),
+}
 _encoder = json.JSONEncoder(**_options)
 _decoder: Any = json.JSONDecoder()
 _scan = _decoder.scan_once
 _join = "".join
 
+_FEW = 100
+_SHORT = 1_000
 _SCALARS = frozenset({int, float, bool, type(None)})
-_markers: dict[int, Any] = {}
+_IMMUTABLE = _SCALARS | {str}
 _chunks: Callable[[Any, int], Any]
 if (_make := getattr(json.encoder, "c_make_encoder", None)) is not None:
     _quote: Any = json.encoder.encode_basestring
-    _chunks = _make(_markers, _encoder.default, _quote, None, ":", ",", False, False, False)
+    # Without markers for what it is in: `_look_through` has found cycles before.
+    _chunks = _make(None, _encoder.default, _quote, None, ":", ",", False, False, False)
 else:
 
     def _chunks(value: Any, _level: int) -> Any:
@@ -45,18 +54,29 @@ def decode(text: str) -> Any:
         return json.loads(text)
 
 
+def copier(value: Any) -> Callable[[], Any]:
+    """Makes copies of a decoded value as it is now."""
+    if type(value) is dict and _IMMUTABLE.issuperset(map(type, value.values())):
+        return value.copy().copy
+    return partial(decode, encode_unchecked(value))
+
+
 def encode(value: Any) -> str:
     """Compact JSON text. Raises `ValueRefused`, which names the place in the value and a remedy."""
-    _look_through(value)
+    # What most resolvers return, few short scalars by name, needs no more than this look.
+    if type(value) is dict and len(value) <= _FEW:
+        for key, child in value.items():
+            kind = type(child)
+            if ((kind is str and len(child) <= _SHORT) or kind in _SCALARS) and type(key) is str:
+                continue
+            _look_through(value)
+            break
+    else:
+        _look_through(value)
     try:
         text = _join(_chunks(value, 0))
     except (TypeError, ValueError, RecursionError) as error:
-        # The C encoder leaves the containers it was in among its markers.
-        _markers.clear()
         raise refusal(value, error) from None
-    except BaseException:
-        _markers.clear()
-        raise
     if text.isascii():
         if len(text) > LIMIT:
             raise too_large(len(text))
@@ -71,6 +91,11 @@ def encode(value: Any) -> str:
     if size > LIMIT:
         raise too_large(size)
     return text
+
+
+def encode_unchecked(value: Any) -> str:
+    """The same for a value that is known to be JSON and not too large."""
+    return _join(_chunks(value, 0))
 
 
 def too_large(size: int | None = None) -> ValueRefused:

@@ -8,91 +8,70 @@ from collections.abc import Callable, Iterable
 from types import CoroutineType
 from typing import Any, Protocol
 
-from subcast_guest import _event
 from subcast_guest._context import Context
 from subcast_guest._definition import Definition
 from subcast_guest._drive import drive
 from subcast_guest._errors import GraphQLError, ValueRefused
+from subcast_guest._event import current
 from subcast_guest._failure import MESSAGE_LIMIT, describe, printable, trace
-from subcast_guest._json import decode, encode
+from subcast_guest._json import copier, decode, encode, encode_unchecked
 from subcast_guest._result import NOTHING, SKIP, Completed
 
+Invoke = Callable[[Any, dict[str, Any], dict[str, Any] | None], str]
+"""Takes the event's data, the arguments and the principal, which it may keep; returns an outcome's text."""
 
-class Principal(Protocol):
-    """Who asks, as it comes from the host."""
-
-    subject: str | None
-    claims: str
-
-
-class Invocation(Protocol):
-    """One distinct way to ask, as it comes from the host."""
-
-    arguments: str
-    principal: Principal | None
-
-
-class Job(Protocol):
-    """One event for one field, as it comes from the host."""
-
-    field: str
-    event: _event.Envelope
-    invocations: list[Any]
-
-
-class Wire(Protocol):
-    """The bindings of `interface types` that outcomes are made of."""
-
-    Outcome_Value: Callable[[str], Any]
-    Outcome_Skip: Callable[[], Any]
-    Outcome_Completed: Callable[[str | None], Any]
-    Outcome_Failed: Callable[[Any], Any]
-    Failure: Callable[[str, str | None, str | None, bool, str | None], Any]
-
-
-Invoke = Callable[[_event.Envelope, Any], Any]
 Drive = Callable[[Any], Any]
+
+
+class Loop(Protocol):
+    """An event loop for one call at a time."""
+
+    def begin(self, seconds: float) -> None:
+        """A call begins, which has so much time."""
+
+    def drive(self, coroutine: Any) -> Any:
+        """What the coroutine returns."""
 
 
 class Runner:
     """The resolvers of a module, ready to be called."""
 
-    def __init__(self, definitions: Iterable[Definition], wire: Wire, drive: Drive = drive) -> None:
-        self._fields = {each.field: _bind(each, wire, drive) for each in definitions}
-        self._wire = wire
+    def __init__(self, definitions: Iterable[Definition], loop: Loop | None = None) -> None:
+        self._loop = loop
+        self._fields = {each.field: _bind(each, drive if loop is None else loop.drive) for each in definitions}
 
-    def resolve(self, jobs: Iterable[Job]) -> list[list[Any]]:
-        """Outcomes in the order of the jobs, and in each in the order of its invocations."""
-        answers = []
-        for job in jobs:
-            event = job.event
-            invoke = self._fields.get(job.field) or self._unknown(job.field)
-            answers.append([invoke(event, invocation) for invocation in job.invocations])
-        _event.envelope = _event.data = None
-        return answers
+    def resolve(self, field: str, jobs: str, envelopes: str, deadline_ms: int) -> str:
+        """The outcomes of `jobs`: all texts are as `wit/resolver.wit` describes them."""
+        if self._loop is not None:
+            self._loop.begin(deadline_ms / 1000)
+        invoke = self._fields.get(field) or _unknown(field)
+        outcomes = []
+        current.envelopes = envelopes
+        for current.job, (data, invocations) in enumerate(decode(jobs)):
+            # Each invocation gets data of its own: a resolver may change what it gets.
+            copy = copier(data) if len(invocations) > 1 else None
+            for arguments, principal in invocations:
+                current.data = data
+                outcomes.append(invoke(data, arguments, principal))
+                if copy is not None:
+                    data = copy()
+        current.clear()
+        return f"[{','.join(outcomes)}]"
 
-    def _unknown(self, field: str) -> Invoke:
-        message = printable(f"this module has no resolver for Subscription.{field}", MESSAGE_LIMIT)
-        outcome = self._wire.Outcome_Failed(self._wire.Failure(message, None, None, False, None))
-        return lambda event, invocation: outcome
+
+def _unknown(field: str) -> Invoke:
+    outcome = _failed(f"this module has no resolver for Subscription.{field}")
+    return lambda data, arguments, principal: outcome
 
 
-def _bind(definition: Definition, wire: Wire, drive: Drive) -> Invoke:
+def _bind(definition: Definition, drive: Drive) -> Invoke:
     function = definition.function
     takes_context = definition.takes_context
-    value_of = wire.Outcome_Value
-    skip = wire.Outcome_Skip()
 
-    def invoke(event: _event.Envelope, invocation: Any) -> Any:
+    def invoke(data: Any, arguments: dict[str, Any], principal: dict[str, Any] | None) -> str:
         try:
-            # Parsed for each invocation: a resolver may change what it gets.
-            _event.envelope = event
-            _event.data = data = decode(event.data)
-            text = invocation.arguments
-            arguments = {} if text == "{}" else decode(text)
             if takes_context:
-                principal = invocation.principal
-                context = Context() if principal is None else Context(principal.subject, decode(principal.claims))
+                context = Context() if principal is None else Context(principal["subject"], principal["claims"])
                 value = function(data, arguments, context)
             else:
                 value = function(data, arguments)
@@ -100,33 +79,43 @@ def _bind(definition: Definition, wire: Wire, drive: Drive) -> Invoke:
                 value = drive(value)
             kind = type(value)
             if kind is dict:
-                return value_of(encode(value))
-            if value is SKIP:
-                return skip
+                return f'{{"value":{encode(value)}}}'
             if kind is Completed:
                 last = value.value
-                return wire.Outcome_Completed(None if last is NOTHING else encode(last))
-            return value_of(encode(value))
+                return '"completed"' if last is NOTHING else f'{{"last":{encode(last)}}}'
+            return '"skip"' if value is SKIP else f'{{"value":{encode(value)}}}'
         except BaseException as error:
-            return failed(definition, error, wire)
+            return failed(definition, error)
 
     return invoke
 
 
-def failed(definition: Definition, error: BaseException, wire: Wire) -> Any:
+def failed(definition: Definition, error: BaseException) -> str:
     """The outcome of an invocation that raised."""
-    failure = wire.Failure
     try:
         if isinstance(error, GraphQLError):
             extensions = None if error.extensions is None else encode(error.extensions)
             code = None if error.code is None else printable(error.code, MESSAGE_LIMIT)
-            return wire.Outcome_Failed(
-                failure(printable(error.message, MESSAGE_LIMIT), code, extensions, True, trace(error))
-            )
+            return _failed(error.message, code, extensions, expose=True, traceback=trace(error))
     except BaseException as second:
         # Its code or extensions are not what they should be.
         error = second
     if type(error) is ValueRefused:
-        message = printable(f"{definition.location}: {error}", MESSAGE_LIMIT)
-        return wire.Outcome_Failed(failure(message, None, None, False, None))
-    return wire.Outcome_Failed(failure(describe(error), None, None, False, trace(error)))
+        return _failed(f"{definition.location}: {error}")
+    return _failed(describe(error), traceback=trace(error))
+
+
+def _failed(
+    message: str,
+    code: str | None = None,
+    extensions: str | None = None,
+    *,
+    expose: bool = False,
+    traceback: str | None = None,
+) -> str:
+    """The outcome of this failure. `extensions` are JSON text."""
+    failure = {"message": printable(message, MESSAGE_LIMIT), "code": code, "expose": expose, "traceback": traceback}
+    text = encode_unchecked(failure)
+    if extensions is not None:
+        text = f'{text[:-1]},"extensions":{extensions}}}'
+    return f'{{"failed":{text}}}'

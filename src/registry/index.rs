@@ -164,10 +164,8 @@ fn restrictions(keys: Keys) -> Option<(Terms, Tuple)> {
 fn access_key(field: &Field, principal: &Principal) -> Arc<str> {
     let mut key = field.filter.claims_read(&principal.claims);
     if field.context {
-        let subject = serde_json::to_string(&principal.subject.as_deref()).unwrap_or_default();
         key.push('\n');
-        key.push_str(&subject);
-        key.push_str(&principal.claims_json);
+        key.push_str(&principal.json);
     }
     key.into()
 }

@@ -1,4 +1,7 @@
-//! Between the records of the contract and our words. Going in, nothing is copied.
+//! Between the texts and records of the contract and our words.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::bindings::exports::subcast::resolver::resolvers as wit;
 use super::bindings::subcast::resolver::types;
@@ -11,85 +14,98 @@ const MOST_FIELDS: usize = 1_000;
 /// Bytes of each text of a failure.
 const FAILURE_BYTES: usize = 16 << 10;
 
-/// The request's invocations as the contract has them.
-pub(super) fn invocations<'a>(request: &'a Request<'_>) -> Vec<wit::Invocation<'a>> {
-    request
-        .questions
-        .iter()
-        .map(|question| wit::Invocation {
-            arguments: &question.invocation.arguments,
-            principal: question.invocation.principal.as_deref().map(|principal| types::Principal {
-                subject: principal.subject.as_deref(),
-                claims: &principal.claims_json,
-            }),
-        })
-        .collect()
+/// The request as the contract's `jobs`: one per event, with its share of the invocations. Data, arguments and principals
+/// are JSON texts already, so they are only copied.
+pub(super) fn jobs(request: &Request<'_>) -> String {
+    let mut text = String::with_capacity(256 * request.questions.len());
+    list(&mut text, events(request), |text, questions| {
+        text.extend(["[", &questions[0].event.data, ","]);
+        list(text, questions, |text, Question { invocation, .. }| {
+            let principal = invocation.principal.as_deref().map_or("null", |principal| &principal.json);
+            text.extend(["[", &invocation.arguments, ",", principal, "]"]);
+        });
+        text.push(']');
+    });
+    text
 }
 
-/// One job per event, with its share of the invocations.
-pub(super) fn jobs<'a>(request: &'a Request<'_>, mut invocations: &'a [wit::Invocation<'a>]) -> Vec<wit::Job<'a>> {
-    request
-        .questions
-        .chunk_by(Question::same_event)
-        .map(|questions| {
-            let event = questions[0].event;
-            let (own, rest) = invocations.split_at(questions.len());
-            invocations = rest;
-            let event = types::Event {
-                id: &event.id,
-                channel: event.channel.as_str(),
-                type_: &event.kind,
-                time: &event.time,
-                source: &event.source,
-                data: &event.data,
-            };
-            wit::Job { field: request.field, event, invocations: own }
-        })
-        .collect()
+/// The contract's `envelopes` of the same events.
+pub(super) fn envelopes(request: &Request<'_>) -> String {
+    let envelopes: Vec<[&str; 5]> = events(request)
+        .map(|questions| questions[0].event)
+        .map(|event| [&*event.id, event.channel.as_str(), &event.kind, &event.time, &event.source])
+        .collect();
+    serde_json::to_string(&envelopes).expect("strings are always JSON")
 }
 
-/// The answers in one row; refused unless there is one for each invocation.
-pub(super) fn outcomes(
-    answers: Vec<Vec<wit::Outcome>>,
-    jobs: &[wit::Job<'_>],
-    most_bytes: usize,
-) -> Result<Vec<Outcome>, String> {
-    if answers.len() != jobs.len() {
-        return Err(format!("{} answers to {} jobs", answers.len(), jobs.len()));
-    }
-    let mut row = Vec::with_capacity(jobs.iter().map(|job| job.invocations.len()).sum());
-    for (answer, job) in answers.into_iter().zip(jobs) {
-        if answer.len() != job.invocations.len() {
-            return Err(format!("{} answers to {} invocations", answer.len(), job.invocations.len()));
+fn events<'a>(request: &'a Request<'_>) -> impl Iterator<Item = &'a [Question<'a>]> {
+    request.questions.chunk_by(Question::same_event)
+}
+
+fn list<T>(text: &mut String, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut String, T)) {
+    text.push('[');
+    for (place, item) in items.into_iter().enumerate() {
+        if place > 0 {
+            text.push(',');
         }
-        row.extend(answer.into_iter().map(|answer| outcome(answer, most_bytes)));
+        write(text, item);
     }
-    Ok(row)
+    text.push(']');
 }
 
-fn outcome(answer: wit::Outcome, most_bytes: usize) -> Outcome {
-    let outcome = match answer {
-        wit::Outcome::Value(value) => Outcome::Value(value),
-        wit::Outcome::Skip => Outcome::Skip,
-        wit::Outcome::Completed(value) => Outcome::Completed(value),
-        wit::Outcome::Failed(failure) => return Outcome::Failed(bounded(failure)),
-    };
-    match &outcome {
-        Outcome::Value(value) | Outcome::Completed(Some(value)) if value.len() > most_bytes => {
-            let message = format!("the resolver returned {} bytes, more than its {most_bytes}", value.len());
+/// One of the contract's `outcomes`.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer<'a> {
+    #[serde(borrow)]
+    Value(&'a RawValue),
+    Skip,
+    Completed,
+    Last(&'a RawValue),
+    Failed(Failed<'a>),
+}
+
+/// The contract's `failure`.
+#[derive(Deserialize)]
+struct Failed<'a> {
+    message: String,
+    code: Option<String>,
+    #[serde(borrow)]
+    extensions: Option<&'a RawValue>,
+    expose: bool,
+    traceback: Option<String>,
+}
+
+/// The answers to `count` invocations; refused unless there is one for each.
+pub(super) fn outcomes(answers: &str, count: usize, most_bytes: usize) -> Result<Vec<Outcome>, String> {
+    let answers: Vec<Answer<'_>> = serde_json::from_str(answers).map_err(|error| format!("its outcomes: {error}"))?;
+    if answers.len() != count {
+        return Err(format!("{} outcomes of {count} invocations", answers.len()));
+    }
+    Ok(answers.into_iter().map(|answer| outcome(answer, most_bytes)).collect())
+}
+
+fn outcome(answer: Answer<'_>, most_bytes: usize) -> Outcome {
+    match answer {
+        Answer::Value(value) | Answer::Last(value) if value.get().len() > most_bytes => {
+            let message = format!("the resolver returned {} bytes, more than its {most_bytes}", value.get().len());
             Outcome::Failed(Failure { message, ..Failure::default() })
         }
-        _ => outcome,
+        Answer::Value(value) => Outcome::Value(value.get().to_owned()),
+        Answer::Skip => Outcome::Skip,
+        Answer::Completed => Outcome::Completed(None),
+        Answer::Last(value) => Outcome::Completed(Some(value.get().to_owned())),
+        Answer::Failed(failed) => Outcome::Failed(bounded(failed)),
     }
 }
 
-fn bounded(failure: types::Failure) -> Failure {
-    let types::Failure { message, code, extensions, expose, traceback } = failure;
+fn bounded(failed: Failed<'_>) -> Failure {
+    let Failed { message, code, extensions, expose, traceback } = failed;
     Failure {
         message: cut(message),
         code: code.map(cut),
         // Cutting JSON would break it.
-        extensions: extensions.filter(|extensions| extensions.len() <= FAILURE_BYTES),
+        extensions: extensions.map(RawValue::get).filter(|text| text.len() <= FAILURE_BYTES).map(str::to_owned),
         expose,
         traceback: traceback.map(cut),
     }

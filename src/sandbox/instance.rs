@@ -78,15 +78,15 @@ impl Instance {
         allow(&mut self.store, self.limits.cpu);
         self.store.set_hostcall_fuel(self.fuel(count));
         self.store.data().output.begin(request.field);
-        let invocations = convert::invocations(request);
-        let jobs = convert::jobs(request, &invocations);
+        let (jobs, envelopes) = (convert::jobs(request), convert::envelopes(request));
         let deadline_ms = u32::try_from(wall.as_millis()).unwrap_or(u32::MAX);
         let resolvers = self.bindings.subcast_resolver_resolvers();
-        let called = timeout(wall, resolvers.call_resolve(&mut self.store, &jobs, deadline_ms)).await;
+        let called =
+            timeout(wall, resolvers.call_resolve(&mut self.store, request.field, &jobs, &envelopes, deadline_ms)).await;
         let answer = match called {
             Err(_) => Err(CallError::Wall(self.limits.wall)),
             Ok(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),
-            Ok(Ok(outcomes)) => convert::outcomes(outcomes, &jobs, self.limits.output).map_err(CallError::Contract),
+            Ok(Ok(answers)) => convert::outcomes(&answers, count, self.limits.output).map_err(CallError::Contract),
         };
         self.finish(answer)
     }

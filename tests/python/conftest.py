@@ -45,57 +45,67 @@ def wire(bindings: None) -> Any:
 
 
 @pytest.fixture
-def job(wire: Any) -> Callable[..., Any]:
-    """Makes a job: `job("field", data, arguments…, principal=…)`."""
+def job() -> Callable[..., Any]:
+    """Makes a job, envelope first: `job(data, arguments…, principal=…)`; data that is a string is JSON text."""
 
-    def make(field: str, data: Any = None, *arguments: Any, principal: Any = None, **envelope: str) -> Any:
-        event = {"id": "1", "channel": "c", "type": field, "time": "2026-01-01T00:00:00Z", "source": "s"} | envelope
-        text = data if isinstance(data, str) else json.dumps(data)
-        ways = [wire.Invocation(json.dumps(each), principal) for each in arguments or ({},)]
-        return wire.Job(field, wire.Event(**event, data=text), ways)
+    def make(data: Any = None, *arguments: Any, principal: Any = None, **envelope: str) -> Any:
+        event = {"id": "1", "channel": "c", "type": "t", "time": "2026-01-01T00:00:00Z", "source": "s"} | envelope
+        parsed = json.loads(data) if isinstance(data, str) else data
+        return [*event.values()], [parsed, [[each, principal] for each in arguments or ({},)]]
 
     return make
 
 
 @pytest.fixture
-def resolve(wire: Any, job: Callable[..., Any], declarations: list[Any]) -> Resolve:
+def run(declarations: list[Any]) -> Callable[..., Any]:
+    """Calls one resolver with jobs, as the host does; the outcomes, parsed."""
+
+    def call(field: str, *jobs: Any, loop: Any = None) -> Any:
+        texts = [json.dumps(part) for part in zip(*jobs, strict=True)]
+        return json.loads(Runner(declarations, loop).resolve(field, texts[1], texts[0], 1_000))
+
+    return call
+
+
+@pytest.fixture
+def resolve(run: Callable[..., Any], job: Callable[..., Any]) -> Resolve:
     """Calls one resolver; an outcome for each of the given arguments."""
 
     def call(field: str, data: Any = None, *arguments: Any, **options: Any) -> list[Any]:
-        (outcomes,) = Runner(declarations, wire).resolve([job(field, data, *arguments, **options)])
+        outcomes: list[Any] = run(field, job(data, *arguments, **options))
         return outcomes
 
     return call
 
 
 @pytest.fixture
-def value(resolve: Resolve, wire: Any) -> Callable[..., Any]:
-    """Calls one resolver that succeeds; its value, parsed."""
+def value(resolve: Resolve) -> Callable[..., Any]:
+    """Calls one resolver that succeeds; its value."""
 
     def call(field: str, *rest: Any, **options: Any) -> Any:
         (outcome,) = resolve(field, *rest, **options)
-        assert type(outcome) is wire.Outcome_Value, outcome
-        return json.loads(outcome.value)
+        assert list(outcome) == ["value"], outcome
+        return outcome["value"]
 
     return call
 
 
 @pytest.fixture
-def failure(resolve: Resolve, wire: Any) -> Callable[..., Any]:
+def failure(resolve: Resolve) -> Callable[..., Any]:
     """Calls one resolver that fails; the failure."""
 
     def call(field: str, *rest: Any, **options: Any) -> Any:
         (outcome,) = resolve(field, *rest, **options)
-        assert type(outcome) is wire.Outcome_Failed, outcome
-        carried = [outcome.value.message, outcome.value.code, outcome.value.extensions, outcome.value.traceback]
-        for text in carried:
+        assert list(outcome) == ["failed"], outcome
+        failure = SimpleNamespace(**{"extensions": None} | outcome["failed"])
+        for text in (failure.message, failure.code, failure.traceback):
             assert text is None or (type(text) is str and text.encode() is not None)
-        return outcome.value
+        return failure
 
     return call
 
 
 @pytest.fixture
-def principal() -> Any:
+def principal() -> dict[str, Any]:
     """Someone with claims."""
-    return SimpleNamespace(subject="ada", claims='{"role": "vip", "roles": ["a"]}')
+    return {"subject": "ada", "claims": {"role": "vip", "roles": ["a"]}}

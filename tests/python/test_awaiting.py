@@ -12,7 +12,6 @@ from subcast_guest import GraphQLError, subscription
 from subcast_guest._drive import drive
 from subcast_guest._errors import ValueRefused
 from subcast_guest._loop import Loop
-from subcast_guest._runner import Runner
 
 Drive = Callable[[Any], Any]
 
@@ -222,15 +221,14 @@ def test_a_function_that_returns_a_coroutine_is_awaited(value: Callable[..., Any
 
 
 def test_a_stuck_resolver_fails_with_file_function_and_remedy(
-    wire: Any, job: Callable[..., Any], declarations: list[Any], loop: Loop
+    run: Callable[..., Any], job: Callable[..., Any], loop: Loop
 ) -> None:
     @subscription("field", channel="c")
     async def waits_for_ever(event: Any, variables: Any) -> Any:
         await asyncio.Event().wait()
 
-    runner = Runner(declarations, wire, loop.drive)
-    ((outcome,),) = runner.resolve([job("field")])
-    assert type(outcome) is wire.Outcome_Failed
-    assert outcome.value.message.startswith("test_awaiting.py:")
-    assert "waits_for_ever" in outcome.value.message
-    assert "await only other coroutines" in outcome.value.message
+    (outcome,) = run("field", job(), loop=loop)
+    message = outcome["failed"]["message"]
+    assert message.startswith("test_awaiting.py:")
+    assert "waits_for_ever" in message
+    assert "await only other coroutines" in message

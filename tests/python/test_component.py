@@ -2,6 +2,7 @@
 
 import asyncio  # noqa: F401 (as a module might)
 import importlib
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -57,26 +58,28 @@ def test_the_manifest_tells_everything(exports: Callable[[], Any], wire: Any) ->
     )
 
 
-def test_a_call_goes_through(exports: Callable[[], Any], wire: Any, job: Callable[..., Any]) -> None:
+def test_a_call_goes_through(exports: Callable[[], Any], job: Callable[..., Any]) -> None:
     @subscription("a", channel="c")
     async def resolver(event: Any, variables: Any) -> Any:
         return event
 
-    assert exports().resolve([job("a", {"n": 1})], 1000) == [[wire.Outcome_Value('{"n":1}')]]
+    envelope, asked = job({"n": 1})
+    outcomes = exports().resolve("a", json.dumps([asked]), json.dumps([envelope]), 1000)
+    assert outcomes == '[{"value":{"n":1}}]'
 
 
 def test_every_subscription_is_accepted(exports: Callable[[], Any], wire: Any) -> None:
-    assert exports().subscribe("a", wire.Invocation("{}", None)) == wire.Admission_Accept(None)
+    assert exports().subscribe("a", "[{},null]") == wire.Admission_Accept(None)
 
 
 def test_a_module_without_asyncio_needs_no_loop(exports: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "asyncio", raising=False)
-    assert exports()._loop is None
+    assert exports().resolve.__self__._loop is None
 
 
 def test_a_module_with_asyncio_has_one_loop(exports: Callable[[], Any]) -> None:
     assert "asyncio" in sys.modules
-    assert exports()._loop is exports()._loop is not None
+    assert exports().resolve.__self__._loop is exports().resolve.__self__._loop is not None
 
 
 def test_log_lines_are_sent_once(exports: Callable[[], Any]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from subcast_guest import Context, current_event, subscription
-from subcast_guest._runner import Runner
 
 Call = Callable[..., Any]
 
@@ -19,9 +18,20 @@ def test_each_invocation_has_an_event_of_its_own(resolve: Call) -> None:
         event[str(variables["n"])] = True
         return event
 
-    texts = [outcome.value for outcome in resolve("field", {"list": []}, {"n": 1}, {"n": 2})]
-    assert texts == ['{"list":[1],"1":true}', '{"list":[2],"2":true}']
+    said = [outcome["value"] for outcome in resolve("field", {"list": []}, {"n": 1}, {"n": 2})]
+    assert said == [{"list": [1], "1": True}, {"list": [2], "2": True}]
     assert seen[0][0] is not seen[1][0] and seen[0][1] is not seen[1][1]
+
+
+def test_each_invocation_has_flat_data_of_its_own(resolve: Call) -> None:
+    @subscription("field", channel="c")
+    def field(event: Any, variables: Any) -> Any:
+        event["n"] += 1
+        event[str(variables["n"])] = True
+        return event
+
+    said = [outcome["value"] for outcome in resolve("field", {"n": 0}, {"n": 1}, {"n": 2}, {"n": 3})]
+    assert said == [{"n": 1, "1": True}, {"n": 1, "2": True}, {"n": 1, "3": True}]
 
 
 def test_each_invocation_has_arguments_of_its_own(resolve: Call) -> None:
@@ -31,7 +41,7 @@ def test_each_invocation_has_arguments_of_its_own(resolve: Call) -> None:
         variables["left"] = "behind"
         return 1
 
-    assert [outcome.value for outcome in resolve("field", None, {}, {}, {})] == ["1", "1", "1"]
+    assert [outcome["value"] for outcome in resolve("field", None, {}, {}, {})] == [1, 1, 1]
 
 
 def test_each_invocation_has_a_context_of_its_own(resolve: Call, principal: Any) -> None:
@@ -41,14 +51,14 @@ def test_each_invocation_has_a_context_of_its_own(resolve: Call, principal: Any)
         context.subject = "eve"
         return context.claims["roles"]
 
-    assert [outcome.value for outcome in resolve("field", None, {}, {}, principal=principal)] == ['["a","admin"]'] * 2
+    assert [outcome["value"] for outcome in resolve("field", None, {}, {}, principal=principal)] == [["a", "admin"]] * 2
 
 
-def test_current_event_follows_the_invocation(wire: Any, job: Call, declarations: list[Any]) -> None:
+def test_current_event_follows_the_invocation(run: Call, job: Call) -> None:
     @subscription("field", channel="c")
     async def field(event: Any, variables: Any) -> Any:
         current_event().data["seen"] = current_event().id
         return [event["seen"], current_event().id]
 
-    answers = Runner(declarations, wire).resolve([job("field", {}, id="1"), job("field", {}, {}, {}, id="2")])
-    assert [[outcome.value for outcome in answer] for answer in answers] == [['["1","1"]'], ['["2","2"]'] * 2]
+    outcomes = run("field", job({}, id="1"), job({}, {}, {}, id="2"))
+    assert [outcome["value"] for outcome in outcomes] == [["1", "1"], ["2", "2"], ["2", "2"]]

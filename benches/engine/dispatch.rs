@@ -1,0 +1,123 @@
+//! From publish to the outboxes, resolvers included.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Map;
+use subcast::ids::OperationId;
+use subcast::modules::Request;
+use subcast::outbox::{Operation, Outbox};
+use subcast::principal::Principal;
+use subcast::protocol::publish::Published;
+use subcast::registry::{Subscriber, SubscriptionGuard};
+
+use crate::{Engine, measure, principal, report, user_event};
+
+type Subscribed = Vec<(SubscriptionGuard, Arc<Outbox>)>;
+
+impl Engine {
+    pub(crate) async fn dispatch(&self) {
+        let anonymous = Arc::new(Principal::anonymous());
+        let one = |_| self.subscribe("{ userUpdated { id name email } }", Arc::clone(&anonymous));
+        self.deliver("dispatch: 1 event → 100 subscriptions of 1 cohort", (0..100).map(one).collect(), 2_000).await;
+        let by_argument =
+            |n| self.subscribe(&format!("{{ numbered(n: {n}) {{ id name email }} }}"), Arc::clone(&anonymous));
+        self.deliver("dispatch: 1 event → 100 cohorts by argument", (0..100).map(by_argument).collect(), 500).await;
+        let by_principal = |n| self.subscribe("{ mine { id name email } }", principal(n));
+        let title = "dispatch: 1 event → 100 principals with context";
+        self.deliver(title, (0..100).map(by_principal).collect(), 500).await;
+        let title = "dispatch: 1 event → 10,000 principals with context";
+        self.deliver(title, (0..10_000).map(by_principal).collect(), 10).await;
+    }
+
+    /// From publish until the last outbox has it.
+    async fn deliver(&self, title: &str, subscriptions: Subscribed, rounds: usize) {
+        let mut times = Vec::new();
+        for n in 0..rounds {
+            let start = Instant::now();
+            self.publish(n as u64);
+            // Asleep meanwhile, as connections are: one that spins would take a core from the sandbox.
+            for (_, outbox) in &subscriptions {
+                poll_fn(|cx| outbox.poll_ready(cx)).await;
+            }
+            times.push(start.elapsed());
+            empty(&subscriptions);
+        }
+        report(title, &times, 1);
+    }
+
+    pub(crate) async fn index(&self) {
+        for subscribers in [1_000, 50_000] {
+            self.indexed(subscribers).await;
+        }
+    }
+
+    /// Each event matches one of many.
+    async fn indexed(&self, subscribers: usize) {
+        let anonymous = Arc::new(Principal::anonymous());
+        let by_id =
+            |n| self.subscribe(&format!("{{ userUpdated(id: \"{n}\") {{ id name email }} }}"), Arc::clone(&anonymous));
+        let subscriptions: Subscribed = (0..subscribers).map(by_id).collect();
+        let counter = &self.runtime.delivery().metrics().deliveries;
+        let (rounds, batch) = (40, 500);
+        let mut times = Vec::new();
+        for round in 0..rounds {
+            let before = counter.get();
+            let start = Instant::now();
+            for n in 0..batch {
+                self.publish((round * batch + n) % 1_000);
+            }
+            while counter.get() < before + batch {
+                tokio::time::sleep(Duration::from_micros(50)).await;
+            }
+            times.push(start.elapsed());
+            empty(&subscriptions);
+        }
+        let title = format!("index: {subscribers} subscriptions with an id of their own, per event that matches one");
+        report(&title, &times, 500);
+
+        // What matching alone costs, without the resolver.
+        let registry = &self.runtime.services().registry;
+        let events: Vec<_> = (0..1_000).map(user_event).collect();
+        let times = measure(50, |_| {
+            let start = Instant::now();
+            for event in &events {
+                assert_eq!(registry.matching(event).len(), 1);
+            }
+            start.elapsed()
+        });
+        report(&format!("index: {subscribers} subscriptions, look-up alone"), &times, 1_000);
+    }
+
+    fn subscribe(&self, selection: &str, principal: Arc<Principal>) -> (SubscriptionGuard, Arc<Outbox>) {
+        let services = self.runtime.services();
+        let generation = services.modules.live();
+        let query = format!("subscription {selection}");
+        let plan = match generation.documents.prepare(&query, None, &Map::new()) {
+            Ok(Request::Subscription(plan)) => plan,
+            other => panic!("{query}: {other:?}"),
+        };
+        let (field, module) = generation.field(&plan.field).expect("the bench guest has it");
+        let outbox = Arc::new(Outbox::new(services.outbox));
+        let operation = Arc::new(Operation::new(OperationId::new("1")));
+        let subscriber = Subscriber { principal, operation, outbox: Arc::clone(&outbox) };
+        let guard =
+            services.registry.subscribe(field, module, plan, subscriber, || services.bus.position()).expect("room");
+        (guard, outbox)
+    }
+
+    fn publish(&self, n: u64) {
+        let event = Published { event: user_event(n), identified: false };
+        self.runtime
+            .services()
+            .bus
+            .publish(vec![event], Instant::now(), |sequenced| self.runtime.delivery().deliver(&sequenced));
+    }
+}
+
+fn empty(subscriptions: &Subscribed) {
+    for (_, outbox) in subscriptions {
+        outbox.take(usize::MAX, &mut Vec::new());
+    }
+}
