@@ -12,7 +12,10 @@ use serde_json::Value;
 pub struct Channel(Arc<str>);
 
 impl Channel {
-    /// A channel of this name. Any non-empty text is a name.
+    /// Longest name, bytes: names become keys of indexes and labels, and travel through brokers.
+    pub const MAX_BYTES: usize = 255;
+
+    /// A channel of this name. Any non-empty text of up to [`Self::MAX_BYTES`] is a name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(Arc::from(name))

@@ -11,7 +11,7 @@ use super::signals::Signals;
 use super::{configuration, descriptors, log, module, output};
 use crate::runtime::config::{Config, LogFormat, Overrides};
 use crate::runtime::{Runtime, StartError};
-use crate::server::Server;
+use crate::server::{Port, Server};
 
 /// Serve modules to subscribers, until SIGINT or SIGTERM
 #[derive(Debug, Args)]
@@ -98,12 +98,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 async fn start(config: Config) -> Result<(Arc<Runtime>, Server), Failure> {
+    let port = Port::take(config.server.listen).map_err(Failure::failed)?;
     let runtime = Runtime::start(config).await.map_err(|error| match &error {
         StartError::Load { path, source, .. } => Failure::Failed(module::refusal(path, source)),
         other => Failure::failed(other),
     })?;
     let runtime = Arc::new(runtime);
-    match Server::bind(Arc::clone(&runtime)).await {
+    match Server::listen(port, Arc::clone(&runtime)) {
         Ok(server) => Ok((runtime, server)),
         Err(error) => {
             runtime.drain().await;

@@ -7,9 +7,6 @@ use thiserror::Error;
 
 use crate::event::Channel;
 
-/// Longest name of a channel, bytes: nothing is published to longer ones.
-const MAX_CHANNEL_BYTES: usize = 255;
-
 /// What a value's text never contains unescaped, beside white space and control characters. One of these between two
 /// placeholders keeps their values apart.
 const ESCAPED: [char; 6] = [':', '%', '*', '{', '}', '/'];
@@ -78,7 +75,7 @@ pub enum TemplateError {
         argument: String,
     },
     /// The channel would have a name that is too long.
-    #[error("the arguments make a channel's name of {bytes} bytes, and {MAX_CHANNEL_BYTES} are allowed")]
+    #[error("the arguments make a channel's name of {bytes} bytes, and {max} are allowed", max = Channel::MAX_BYTES)]
     TooLong {
         /// Its length.
         bytes: usize,
@@ -156,7 +153,7 @@ impl ChannelTemplate {
             };
         }
         name.push_str(last);
-        if name.len() > MAX_CHANNEL_BYTES {
+        if name.len() > Channel::MAX_BYTES {
             return Err(TemplateError::TooLong { bytes: name.len() });
         }
         Ok(Channel::new(&name))

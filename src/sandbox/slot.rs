@@ -10,7 +10,7 @@ use super::call::{CallError, Question, Request};
 use super::instance::Instance;
 use super::piece::Piece;
 use super::pool::{Pool, Slot};
-use super::queue::{Batch, Finished};
+use super::queue::{Batch, Finished, Running};
 use super::thread::Thread;
 use crate::outcome::Outcome;
 
@@ -78,6 +78,7 @@ impl Worker<'_> {
 
     async fn work(&mut self, batch: Batch) {
         let Batch { field, pieces, running } = batch;
+        let running = InHand { pool: self.pool, running: Some(running) };
         let began = Instant::now();
         let deadline = began + self.pool.limits().wall;
         let questions: Vec<_> = questions(&pieces).collect();
@@ -90,7 +91,7 @@ impl Worker<'_> {
             Err(error) if count == 1 => vec![Outcome::Failed(error.failure())],
             Err(_) => self.one_by_one(&field, &pieces).await,
         };
-        self.pool.finish(running, finished);
+        running.finish(finished);
         let mut outcomes = outcomes.into_iter();
         for piece in pieces {
             piece.answer(&mut outcomes);
@@ -138,6 +139,30 @@ impl Worker<'_> {
         }
         self.instance = called.instance;
         called.answer
+    }
+}
+
+/// A batch that the pool counts as running. However the work ends, the pool is told.
+struct InHand<'a> {
+    pool: &'a Arc<Pool>,
+    running: Option<Running>,
+}
+
+impl InHand<'_> {
+    fn finish(mut self, finished: Finished) {
+        self.end(finished);
+    }
+
+    fn end(&mut self, finished: Finished) {
+        if let Some(running) = self.running.take() {
+            self.pool.finish(running, finished);
+        }
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.end(Finished::Stopped);
     }
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod graphql;
 mod metrics;
+mod port;
 pub mod remote;
 mod response;
 mod routes;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 
 pub use error::BindError;
 pub use metrics::Metrics;
+pub use port::Port;
 
 use crate::protocol::publish;
 use crate::runtime::{Runtime, config};
@@ -42,8 +44,6 @@ const SPARE_SOCKETS: usize = 256;
 /// What the server needs to know.
 #[derive(Debug)]
 struct Config {
-    /// Where to listen; port 0 takes a free one.
-    listen: SocketAddr,
     /// Largest WebSocket message and GraphQL request body, in bytes.
     max_message: usize,
     /// Largest body of `POST /events`, in bytes.
@@ -62,7 +62,6 @@ impl Config {
     fn new(config: &config::Config) -> Self {
         let token = config.publish_token.as_ref().map(|token| token.reveal().to_owned());
         Self {
-            listen: config.server.listen,
             max_message: config.server.max_message,
             max_publish: config.server.max_publish,
             connections: config.limits.connections,
@@ -82,7 +81,7 @@ struct Shared {
     ready: AtomicBool,
 }
 
-/// A bound server that does not accept yet.
+/// A server that listens and does not accept yet.
 pub struct Server {
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -95,11 +94,10 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Takes the port that the runtime's configuration names.
-    pub async fn bind(runtime: Arc<Runtime>) -> Result<Self, BindError> {
+    /// Listens, so that clients may connect; they are answered once the server runs.
+    pub fn listen(port: Port, runtime: Arc<Runtime>) -> Result<Self, BindError> {
+        let listener = port.listen()?;
         let config = Config::new(runtime.config());
-        let listener =
-            TcpListener::bind(config.listen).await.map_err(|source| BindError::new(config.listen, source))?;
         let metrics = Metrics::default();
         metrics.register(&mut runtime.metrics().lock());
         let websockets = Arc::new(Semaphore::new(config.connections));

@@ -7,6 +7,7 @@
 mod projection;
 
 mod bad_input;
+mod command_line;
 mod hostile;
 mod layers;
 mod leftovers;

@@ -10,8 +10,8 @@ use super::{Published, Stamp, rfc3339};
 use crate::event::{Channel, Event};
 use crate::protocol::nesting::{self, deeper_than};
 
-/// Bytes of an event's channel, type and id: they become keys of indexes and labels, and travel through brokers.
-const MAX_NAME_BYTES: usize = 255;
+/// Bytes of an event's channel, type and id.
+const MAX_NAME_BYTES: usize = Channel::MAX_BYTES;
 /// Bytes of an event's source, which may be a URI.
 const MAX_SOURCE_BYTES: usize = 1024;
 

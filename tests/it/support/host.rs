@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use subcast::runtime::Runtime;
 use subcast::runtime::config::{Config, Overrides};
-use subcast::server::Server;
+use subcast::server::{Port, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -44,8 +44,9 @@ impl Host {
         let mut config = Config::load(Some(file.path()), environment, Overrides::default()).unwrap();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         guests::share_cache(&mut config);
+        let port = Port::take(config.server.listen).unwrap();
         let runtime = Arc::new(Runtime::start(config).await.unwrap());
-        let server = Server::bind(Arc::clone(&runtime)).await.unwrap();
+        let server = Server::listen(port, Arc::clone(&runtime)).unwrap();
         let address = server.local_addr().unwrap();
         runtime.tasks().spawn(server.run());
         Self { runtime, address }
