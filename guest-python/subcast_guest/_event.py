@@ -27,14 +27,10 @@ class Current:
 
     def __init__(self) -> None:
         self.envelopes: str | None = None
-        """What surrounds the data of each of the call's events, as text: few resolvers ask for it."""
+        """What surrounds the data of each of the call's events; text, since few ask. `None` between calls."""
         self.job = 0
         """Which of them it is."""
         self.data: Any = None
-
-    def clear(self) -> None:
-        """Nothing is being resolved."""
-        self.envelopes = self.data = None
 
 
 current = Current()

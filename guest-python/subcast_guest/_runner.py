@@ -14,7 +14,7 @@ from subcast_guest._drive import drive
 from subcast_guest._errors import GraphQLError, ValueRefused
 from subcast_guest._event import current
 from subcast_guest._failure import MESSAGE_LIMIT, describe, printable, trace
-from subcast_guest._json import copier, decode, encode, encode_unchecked
+from subcast_guest._json import copier, encode, encode_unchecked, scan
 from subcast_guest._result import NOTHING, SKIP, Completed
 
 Invoke = Callable[[Any, dict[str, Any], dict[str, Any] | None], str]
@@ -47,7 +47,7 @@ class Runner:
         invoke = self._fields.get(field) or _unknown(field)
         outcomes = []
         current.envelopes = envelopes
-        for current.job, (data, invocations) in enumerate(decode(jobs)):
+        for current.job, (data, invocations) in enumerate(scan(jobs, 0)[0]):
             # Each invocation gets data of its own: a resolver may change what it gets.
             copy = copier(data) if len(invocations) > 1 else None
             for arguments, principal in invocations:
@@ -55,7 +55,7 @@ class Runner:
                 outcomes.append(invoke(data, arguments, principal))
                 if copy is not None:
                     data = copy()
-        current.clear()
+        current.envelopes = current.data = None
         return f"[{','.join(outcomes)}]"
 
 

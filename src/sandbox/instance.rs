@@ -3,7 +3,10 @@
 //! A call consumes the instance and gives it back only if it is as good as new: after a trap, a deadline, a cancelled
 //! call, a refused result or a denied growth of memory it may look healthy and not be.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -82,11 +85,11 @@ impl Instance {
         let deadline_ms = u32::try_from(wall.as_millis()).unwrap_or(u32::MAX);
         let resolvers = self.bindings.subcast_resolver_resolvers();
         let called =
-            timeout(wall, resolvers.call_resolve(&mut self.store, request.field, &jobs, &envelopes, deadline_ms)).await;
+            within(wall, resolvers.call_resolve(&mut self.store, request.field, &jobs, &envelopes, deadline_ms)).await;
         let answer = match called {
-            Err(_) => Err(CallError::Wall(self.limits.wall)),
-            Ok(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),
-            Ok(Ok(answers)) => convert::outcomes(&answers, count, self.limits.output).map_err(CallError::Contract),
+            None => Err(CallError::Wall(self.limits.wall)),
+            Some(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),
+            Some(Ok(answers)) => convert::outcomes(&answers, count, self.limits.output).map_err(CallError::Contract),
         };
         self.finish(answer)
     }
@@ -101,6 +104,15 @@ impl Instance {
         let healthy = answer.is_ok() && self.store.data().memory.denied == 0;
         Called { instance: healthy.then_some(self), answer }
     }
+}
+
+/// What the call returns, or `None` once the time is up. Most calls never wait, and need no timer.
+async fn within<T>(wall: Duration, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    if let Poll::Ready(returned) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+        return Some(returned);
+    }
+    timeout(wall, call).await.ok()
 }
 
 /// Grants CPU time for the next call.
