@@ -5,9 +5,9 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] |
+//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] [`text`] |
 //! | pure | [`graphql`] [`protocol`] [`policy`] |
-//! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] |
+//! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] [`throttle`] |
 //! | meeting | [`modules`] [`registry`] |
 //! | paths | [`delivery`] [`session`] |
 //! | assembly | [`runtime`] |
@@ -35,3 +35,5 @@ pub mod sandbox;
 pub mod server;
 pub mod session;
 pub mod tasks;
+pub mod text;
+pub mod throttle;

@@ -7,6 +7,7 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Map, Value};
@@ -124,9 +125,14 @@ impl Authenticator {
         let claims = jsonwebtoken::decode::<Map<String, Value>>(token.trim(), key, validation)?.claims;
         let text = |name: &str| claims.get(name).and_then(Value::as_str).map(Arc::from);
         let (subject, tenant) = (text("sub"), text(&self.tenant_claim));
-        let expires_at = claims.get("exp").and_then(Value::as_u64);
+        let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(whole_seconds);
         Ok(Arc::new(Principal::new(subject, claims, tenant, expires_at)))
     }
+}
+
+/// A numeric date may have a fraction (RFC 7519 §2).
+fn whole_seconds(date: f64) -> Option<u64> {
+    Duration::try_from_secs_f64(date).ok().map(|since_epoch| since_epoch.as_secs())
 }
 
 impl std::fmt::Debug for Authenticator {

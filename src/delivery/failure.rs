@@ -1,35 +1,34 @@
 //! What the client and the log learn of a failed invocation: the client an opaque error with an id, unless the resolver
 //! raised a `GraphQLError`; the log everything, with the same id.
 
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use crate::event::Event;
-use crate::graphql::GraphqlError;
+use crate::graphql::{GraphqlError, Projected};
 use crate::ids::ErrorId;
 use crate::modules::Field;
 use crate::outcome::{Failure, Outcome};
 use crate::sandbox::Module;
+use crate::text::{in_margin, printable};
+use crate::throttle::Throttle;
 
-/// Detailed lines per second, over all fields: a resolver that fails on every event must not drown the log.
+/// Detailed lines per second, over all fields.
 const LINES_PER_SECOND: u32 = 50;
 
 /// What clients see of an error that is not meant for them.
 const OPAQUE: &str = "Internal server error";
 
 /// Writes failures to the log, within bounds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FailureLog {
-    second: Mutex<Option<Second>>,
+    failures: Throttle,
+    misfits: Throttle,
 }
 
-#[derive(Debug)]
-struct Second {
-    began: Instant,
-    written: u32,
-    suppressed: u64,
+impl Default for FailureLog {
+    fn default() -> Self {
+        Self { failures: Throttle::new(LINES_PER_SECOND), misfits: Throttle::new(LINES_PER_SECOND) }
+    }
 }
 
 impl FailureLog {
@@ -37,11 +36,12 @@ impl FailureLog {
     /// the cohort.
     pub(super) fn settle(&self, failure: Failure, field: &Field, module: &Module, event: &Event) -> Outcome {
         if failure.expose {
-            tracing::debug!(module = module.name(), field = %field.name, message = %failure.message, "resolver raised a GraphQLError");
+            tracing::debug!(module = module.name(), field = %field.name, message = printable(&failure.message), "resolver raised a GraphQLError");
             return Outcome::Failed(failure);
         }
         let id = ErrorId::random();
-        if self.may_write() {
+        if self.failures.may_write() {
+            let traceback = in_margin(failure.traceback.as_deref().unwrap_or_default());
             tracing::error!(
                 error = %id,
                 module = module.name(),
@@ -49,8 +49,7 @@ impl FailureLog {
                 resolver = %field.source,
                 event = %event.id,
                 channel = %event.channel,
-                traceback = failure.traceback.as_deref().unwrap_or_default(),
-                "resolver failed: {}", failure.message
+                "resolver failed: {}{traceback}", printable(&failure.message)
             );
         }
         let mut extensions = Map::new();
@@ -65,22 +64,18 @@ impl FailureLog {
         })
     }
 
-    fn may_write(&self) -> bool {
-        let now = Instant::now();
-        let mut guard = self.second.lock();
-        let second = guard.get_or_insert(Second { began: now, written: 0, suppressed: 0 });
-        if now.duration_since(second.began) >= Duration::from_secs(1) {
-            if second.suppressed > 0 {
-                tracing::error!(suppressed = second.suppressed, "more resolver failures, not written in detail");
-            }
-            *second = Second { began: now, written: 0, suppressed: 0 };
+    /// Tells the author that a value does not fit the schema: the client learns it too, but cannot mend it.
+    pub(super) fn misfit(&self, projected: &Projected, field: &Field) {
+        let Projected { errors, first, malformed } = projected;
+        if *errors > 0 && self.misfits.may_write() {
+            tracing::warn!(
+                field = %field.name,
+                resolver = %field.source,
+                errors,
+                malformed = malformed.as_deref(),
+                "the resolver's value does not fit the schema: {}", first.as_deref().unwrap_or("it is not JSON")
+            );
         }
-        if second.written >= LINES_PER_SECOND {
-            second.suppressed += 1;
-            return false;
-        }
-        second.written += 1;
-        true
     }
 }
 
@@ -118,12 +113,5 @@ mod tests {
     fn extensions_that_are_no_object_are_left_out() {
         let failure = Failure { extensions: Some("[1".to_owned()), expose: true, ..Failure::default() };
         assert!(to_graphql(&failure).extensions.is_empty());
-    }
-
-    #[test]
-    fn detailed_lines_are_bounded_per_second() {
-        let log = FailureLog::default();
-        let written = (0..1000).filter(|_| log.may_write()).count();
-        assert!((50..=100).contains(&written), "{written}");
     }
 }

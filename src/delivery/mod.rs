@@ -161,9 +161,7 @@ impl Delivery {
         let projected = selection.project(value, &mut text);
         if projected.errors > 0 {
             self.shared.metrics.projection_errors.inc();
-            if let Some(place) = projected.malformed {
-                tracing::warn!(field = %cohort.field.name, resolver = %cohort.field.source, %place, "the resolver's value is not JSON");
-            }
+            self.shared.failures.misfit(&projected, &cohort.field);
         }
         Payload::from(text)
     }

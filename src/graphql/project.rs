@@ -13,6 +13,9 @@ use super::selection::{Composite, Kind, Object, Selection, Source, Type};
 
 /// Errors told in one result; a final one says how many were left out.
 const MAX_ERRORS: usize = 50;
+/// A result may have this many bytes, or be this many times as large as its value.
+const RESULT_BYTES: usize = 4 << 20;
+const RESULT_RATIO: usize = 2;
 /// Marks a member that the value does not have.
 const ABSENT: u32 = u32::MAX;
 
@@ -21,6 +24,8 @@ const ABSENT: u32 = u32::MAX;
 pub struct Projected {
     /// How many errors there were, including those that were left out of the result.
     pub errors: usize,
+    /// The first of them, for the log.
+    pub first: Option<String>,
     /// Where the value stops being JSON, for the log; nothing of its contents.
     pub malformed: Option<String>,
 }
@@ -57,6 +62,9 @@ struct Projection<'a> {
     members: Vec<u32>,
     errors: Vec<GraphqlError>,
     count: usize,
+    /// Where the result would have become too large. Beyond, nothing is written any more.
+    most: usize,
+    is_too_large: bool,
 }
 
 pub(super) fn project(selection: &Selection, value: &str, out: &mut String) -> Projected {
@@ -66,16 +74,25 @@ pub(super) fn project(selection: &Selection, value: &str, out: &mut String) -> P
             let mut error = GraphqlError::new("The resolver's value is not valid JSON.");
             error.path = vec![PathSegment::Key(selection.response_key().to_owned())];
             failed(selection, &error, out);
-            return Projected { errors: 1, malformed: Some(malformed.to_string()) };
+            return Projected { errors: 1, first: None, malformed: Some(malformed.to_string()) };
         }
     };
     let Some(source) = &selection.root.source else { return Projected::default() };
     out.reserve(value.len() + 64);
+    let before = out.len();
     out.push_str("{\"data\":");
     let start = out.len();
     out.push_str(&selection.root.prefix);
-    let mut projection =
-        Projection { selection, json: &json, out, members: Vec::with_capacity(32), errors: Vec::new(), count: 0 };
+    let mut projection = Projection {
+        selection,
+        json: &json,
+        most: before + RESULT_BYTES.max(value.len().saturating_mul(RESULT_RATIO)),
+        out,
+        members: Vec::with_capacity(32),
+        errors: Vec::new(),
+        count: 0,
+        is_too_large: false,
+    };
     let path = Path { step: Step::Key(&selection.root.key), parent: None };
     let at = At { owner: &selection.owner, field: &selection.root.name, path: &path };
     if projection.complete(&source.ty, Json::ROOT, at).is_ok() {
@@ -84,12 +101,19 @@ pub(super) fn project(selection: &Selection, value: &str, out: &mut String) -> P
         projection.out.truncate(start);
         projection.out.push_str("null");
     }
-    let Projection { mut errors, count, .. } = projection;
+    let Projection { mut errors, count, is_too_large, .. } = projection;
+    if is_too_large {
+        out.truncate(before);
+        let mut error = GraphqlError::new("The result is too large: select less, or under fewer aliases.");
+        error.path = vec![PathSegment::Key(selection.response_key().to_owned())];
+        failed(selection, &error, out);
+        return Projected { errors: 1, first: Some(error.message), malformed: None };
+    }
     if count > errors.len() {
         errors.push(error::left_out(count - errors.len()));
     }
     finish(&errors, out);
-    Projected { errors: count, malformed: None }
+    Projected { errors: count, first: errors.into_iter().next().map(|error| error.message), malformed: None }
 }
 
 /// The result of a field that has no value at all.
@@ -137,7 +161,7 @@ impl<'a> Projection<'a> {
             Kind::List(item) => self.list(item, node, at),
         };
         match completed {
-            Err(Failed) if !ty.non_null => {
+            Err(Failed) if !ty.non_null && !self.is_too_large => {
                 self.out.truncate(written);
                 self.members.truncate(members);
                 self.out.push_str("null");
@@ -160,6 +184,7 @@ impl<'a> Projection<'a> {
                 self.out.push(',');
             }
             let path = Path { step: Step::Index(index), parent: Some(at.path) };
+            self.check_size()?;
             self.complete(item, child, At { path: &path, ..at })?;
             child = self.json.node(child).next;
             index += 1;
@@ -217,6 +242,7 @@ impl<'a> Projection<'a> {
         let base = self.members.len();
         self.find_members(object, node);
         for field in &object.fields {
+            self.check_size()?;
             self.out.push_str(&field.prefix);
             if let Some(Source { member, ty }) = &field.source {
                 let value = self.members[base + *member as usize];
@@ -253,6 +279,12 @@ impl<'a> Projection<'a> {
 
     fn key(&self, node: u32) -> Cow<'a, str> {
         leaf::decoded(self.json, self.json.node(node))
+    }
+
+    /// Asked before each field and item: what one of them writes is bounded by the value.
+    fn check_size(&mut self) -> Result<(), Failed> {
+        self.is_too_large |= self.out.len() > self.most;
+        if self.is_too_large { Err(Failed) } else { Ok(()) }
     }
 
     /// Records an error, unless there are enough.

@@ -102,6 +102,9 @@ impl Selection {
     ///
     /// Values that do not fit the schema become nulls and errors as the specification says (§6.4.4). Text that is not
     /// JSON becomes one error. No message contains anything of the value.
+    ///
+    /// A selection can repeat parts of the value under many aliases: a result of more than 4 MiB that is also more than
+    /// twice as large as the value is refused, with one error in its place.
     pub fn project(&self, value: &str, out: &mut String) -> Projected {
         project::project(self, value, out)
     }

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::graphql::{Document, GraphqlError, Limits, Prepared, Schema};
 
-/// Bounds of the cache. A parsed document takes 3 KB and more, in proportion to its text.
+/// Bounds of the cache. A parsed document takes 3 KB and more: up to a hundred times its text.
 const DOCUMENTS: usize = 1_000;
-const TEXT_BYTES: u64 = 4 * 1024 * 1024;
+const TEXT_BYTES: u64 = 512 * 1024;
 const RESPONSES: usize = 64;
 const RESPONSE_BYTES: u64 = 8 * 1024 * 1024;
 

@@ -18,6 +18,7 @@ use crate::modules::Field;
 use crate::policy::{Key, Keys, Verdict};
 use crate::principal::Principal;
 use crate::sandbox::Module;
+use crate::throttle::Throttle;
 
 /// Values of the restricted terms, in the order of the terms.
 type Tuple = SmallVec<[Key; 2]>;
@@ -115,7 +116,7 @@ impl FieldIndex {
     }
 
     /// The cohorts that may see the event, and how many predicates could not be evaluated.
-    pub(super) fn matching(&self, event: &Event) -> (Vec<Arc<Cohort>>, u64) {
+    pub(super) fn matching(&self, event: &Event, unevaluated: &Throttle) -> (Vec<Arc<Cohort>>, u64) {
         let mut found = Vec::new();
         let mut failed = 0;
         for table in &self.tables {
@@ -128,7 +129,13 @@ impl FieldIndex {
                     Verdict::Suppress => {}
                     Verdict::Failed(error) => {
                         failed += 1;
-                        tracing::debug!(field = %self.field.name, %error, "predicate failed; event withheld");
+                        if failed == 1 && unevaluated.may_write() {
+                            let Field { name, source, .. } = &*self.field;
+                            tracing::warn!(
+                                field = %name, resolver = %source, event = %event.id, channel = %event.channel, %error,
+                                "`where` could not be evaluated for this event, so it is withheld; test with has(…) for what may be missing"
+                            );
+                        }
                     }
                 }
             }

@@ -28,7 +28,11 @@ use crate::policy::TemplateError;
 use crate::position::Position;
 use crate::principal::Principal;
 use crate::sandbox::Module;
+use crate::throttle::Throttle;
 use index::FieldIndex;
+
+/// Lines per second about predicates that could not be evaluated.
+const UNEVALUATED_PER_SECOND: u32 = 10;
 
 /// How many subscriptions one subject may have, over all its connections. Anonymous principals are not counted: they
 /// have no subject.
@@ -88,13 +92,21 @@ struct Shared {
     subjects: DashMap<Arc<str>, usize>,
     limits: Limits,
     metrics: Metrics,
+    /// Predicates that could not be evaluated, in the log.
+    unevaluated: Throttle,
 }
 
 impl Registry {
     /// An empty registry.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let shared = Shared { channels: DashMap::new(), subjects: DashMap::new(), limits, metrics: Metrics::default() };
+        let shared = Shared {
+            channels: DashMap::new(),
+            subjects: DashMap::new(),
+            limits,
+            metrics: Metrics::default(),
+            unevaluated: Throttle::new(UNEVALUATED_PER_SECOND),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -141,7 +153,7 @@ impl Registry {
         let Some(fields) = self.shared.channels.get(&event.channel) else { return Vec::new() };
         let mut matches = Vec::new();
         for index in fields.iter().filter(|index| index.field.events.accept(&event.kind)) {
-            let (cohorts, failed) = index.matching(event);
+            let (cohorts, failed) = index.matching(event, &self.shared.unevaluated);
             if failed > 0 {
                 self.shared.metrics.predicate_failed(&index.field.name, failed);
             }

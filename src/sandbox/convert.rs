@@ -78,7 +78,10 @@ struct Failed<'a> {
 
 /// The answers to `count` invocations; refused unless there is one for each.
 pub(super) fn outcomes(answers: &str, count: usize, most_bytes: usize) -> Result<Vec<Outcome>, String> {
-    let answers: Vec<Answer<'_>> = serde_json::from_str(answers).map_err(|error| format!("its outcomes: {error}"))?;
+    // The place alone: the rest of the message would quote the guest.
+    let answers: Vec<Answer<'_>> = serde_json::from_str(answers).map_err(|error| {
+        format!("its outcomes are not as promised at line {}, column {}", error.line(), error.column())
+    })?;
     if answers.len() != count {
         return Err(format!("{} outcomes of {count} invocations", answers.len()));
     }
@@ -143,5 +146,45 @@ fn field(field: types::FieldManifest) -> FieldManifest {
         idempotent: field.idempotent,
         on_subscribe: field.on_subscribe,
         example: field.example,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_what_the_contract_says() {
+        let text = r#"[{"value":{"a":1}},{"value":null},"skip","completed",{"last":null},{"last":[1]}]"#;
+        let value = |text: &str| Outcome::Value(text.to_owned());
+        let last = |text: &str| Outcome::Completed(Some(text.to_owned()));
+        let all =
+            [value(r#"{"a":1}"#), value("null"), Outcome::Skip, Outcome::Completed(None), last("null"), last("[1]")];
+        assert_eq!(outcomes(text, 6, 100), Ok(all.to_vec()));
+        let failed = r#"[{"failed":{"message":"m","code":"C","extensions":{"a":1},"expose":true,"traceback":null}}]"#;
+        let failure = Failure {
+            message: "m".to_owned(),
+            code: Some("C".to_owned()),
+            extensions: Some(r#"{"a":1}"#.to_owned()),
+            expose: true,
+            traceback: None,
+        };
+        assert_eq!(outcomes(failed, 1, 100), Ok(vec![Outcome::Failed(failure)]));
+    }
+
+    #[test]
+    fn a_wrong_count_and_a_value_that_is_too_large_are_refused() {
+        assert_eq!(outcomes(r#"["skip"]"#, 2, 100), Err("1 outcomes of 2 invocations".to_owned()));
+        let outcome = outcomes(r#"[{"value":"12345678"}]"#, 1, 9).unwrap().remove(0);
+        assert!(matches!(outcome, Outcome::Failed(failure) if !failure.expose && failure.message.contains("10 bytes")));
+    }
+
+    #[test]
+    fn what_breaks_the_contract_is_not_quoted() {
+        for forged in [r#"[{"forged\n2026 ERROR":1}]"#, "forged", r#"[{"value":forged}]"#, r#"["skip"] forged"#, "["] {
+            let problem = outcomes(forged, 1, 100).unwrap_err();
+            assert!(problem.starts_with("its outcomes are not as promised at line 1, column "), "{problem}");
+            assert!(!problem.contains("forged"), "{problem}");
+        }
     }
 }

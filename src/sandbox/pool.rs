@@ -24,9 +24,12 @@ use super::room::Room;
 use super::state::State;
 use super::thread::{Command, Thread};
 use crate::outcome::{Failure, Job};
+use crate::throttle::Throttle;
 
 /// For how long an instance beyond the warm ones waits for work before it ends.
 const IDLE: Duration = Duration::from_mins(1);
+/// Lines per second and module about calls that were stopped.
+const STOPS_PER_SECOND: u32 = 20;
 /// For how long work may wait, with all instances busy, before another one is started.
 const RELIEF: Duration = Duration::from_millis(3);
 
@@ -40,6 +43,8 @@ pub(super) struct Pool {
     permits: Arc<Semaphore>,
     room: Arc<Room>,
     pub(super) metrics: Metrics,
+    /// Calls that were stopped, in the log.
+    pub(super) stops: Throttle,
     work: Mutex<Work>,
 }
 
@@ -87,7 +92,17 @@ impl Pool {
         let Host { threads, permits, room, metrics } = host.clone();
         let queues = Queues::new(fields, limits.instances, limits.cpu);
         let work = Mutex::new(Work { queues, idle: Vec::new(), slots: 0, relief: false, closed: false });
-        let pool = Arc::new(Self { pre, limits, log, threads, permits, room, metrics, work });
+        let pool = Arc::new(Self {
+            pre,
+            limits,
+            log,
+            threads,
+            permits,
+            room,
+            metrics,
+            stops: Throttle::new(STOPS_PER_SECOND),
+            work,
+        });
         if !pool.grow() {
             return Err(Full);
         }

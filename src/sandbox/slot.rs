@@ -135,7 +135,9 @@ impl Worker<'_> {
         metrics.call_seconds.observe(began.elapsed().as_secs_f64());
         if let Err(error) = &called.answer {
             metrics.stopped(error.cause());
-            tracing::warn!(%field, %error, "a call was stopped; its instance is replaced");
+            if self.pool.stops.may_write() {
+                tracing::warn!(%field, %error, "a call was stopped; its instance is replaced");
+            }
         }
         self.instance = called.instance;
         called.answer

@@ -5,8 +5,8 @@
 
 use std::net::SocketAddr;
 
-use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN};
+use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
+use hyper::{HeaderMap, Request, Version};
 
 use crate::auth::secret_matches;
 
@@ -31,7 +31,8 @@ impl std::fmt::Debug for Access {
 
 impl Access {
     /// Why the request may not, if it may not.
-    pub(super) fn refuse(&self, headers: &HeaderMap, peer: SocketAddr) -> Option<&'static str> {
+    pub(super) fn refuse<B>(&self, request: &Request<B>, peer: SocketAddr) -> Option<&'static str> {
+        let headers = request.headers();
         match self {
             Self::Token(token) => {
                 let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -39,20 +40,42 @@ impl Access {
                 let holds = shown.is_some_and(|(_, shown)| secret_matches(shown.trim(), token));
                 (!holds).then_some("this route needs its token: send `Authorization: Bearer TOKEN` (subcast publish: --token, or SUBCAST_PUBLISH_TOKEN)")
             }
-            Self::Loopback => (!is_direct_loopback(headers, peer)).then_some(
+            Self::Loopback => (!is_direct_loopback(request, peer)).then_some(
                 "without a configured token this route answers only direct requests from the same machine: set [publish] token_env",
             ),
         }
     }
 }
 
-fn is_direct_loopback(headers: &HeaderMap, peer: SocketAddr) -> bool {
-    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let relayed =
-        headers.contains_key(FORWARDED) || headers.keys().any(|name| name.as_str().starts_with("x-forwarded-"));
-    let foreign = headers.get(ORIGIN).is_some_and(|origin| !origin.to_str().is_ok_and(is_loopback_origin));
-    peer.ip().to_canonical().is_loopback() && is_loopback_host(host) && !relayed && !foreign
+/// Whether the request comes from a program on this machine, and neither through a proxy nor from a foreign web page.
+fn is_direct_loopback<B>(request: &Request<B>, peer: SocketAddr) -> bool {
+    let headers = request.headers();
+    // Proxies speak 1.0 to what is behind them; what speaks it directly can as well speak 1.1.
+    let direct = request.version() > Version::HTTP_10 && !is_relayed(headers);
+    let named = request.uri().authority().is_none_or(|authority| is_loopback_host(authority.as_str()));
+    let host = sole(headers, &HOST).is_ok_and(|host| host.is_some_and(is_loopback_host));
+    let origin = sole(headers, &ORIGIN).is_ok_and(|origin| origin.is_none_or(is_loopback_origin));
+    peer.ip().to_canonical().is_loopback() && direct && named && host && origin
 }
+
+/// Whether a proxy says that it passed the request on. A web page cannot say so on a WebSocket.
+fn is_relayed(headers: &HeaderMap) -> bool {
+    let by_name = |name: &HeaderName| name.as_str().starts_with("x-forwarded-") || name.as_str() == "x-real-ip";
+    headers.contains_key(FORWARDED) || headers.contains_key(VIA) || headers.keys().any(by_name)
+}
+
+/// The header's value, if it has one.
+fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Unclear> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| Unclear),
+        (Some(_), Some(_)) => Err(Unclear),
+    }
+}
+
+/// A header comes several times, or is not text.
+struct Unclear;
 
 /// `localhost`, `127.0.0.1` or `[::1]`, with or without a port.
 fn is_loopback_host(host: &str) -> bool {
@@ -60,7 +83,8 @@ fn is_loopback_host(host: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    !host.contains('@')
+        && (name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()))
 }
 
 fn is_loopback_origin(origin: &str) -> bool {
@@ -69,16 +93,20 @@ fn is_loopback_origin(origin: &str) -> bool {
 
 /// Whether a web page of this origin may open a WebSocket or send a query. Requests without `Origin` do not come from
 /// web pages.
-pub(super) fn origin_allowed(headers: &HeaderMap, allowed: Option<&[String]>) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return true };
-    let Ok(origin) = origin.to_str() else { return false };
+pub(super) fn origin_allowed(headers: &HeaderMap, peer: SocketAddr, allowed: Option<&[String]>) -> bool {
+    let Ok(origin) = sole(headers, &ORIGIN) else { return false };
+    let Some(origin) = origin else { return true };
     if let Some(list) = allowed {
         return list.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin));
     }
-    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let same_host = origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host));
-    // Pages under development are served from other ports of the same machine.
-    same_host || (is_loopback_origin(origin) && is_loopback_host(host))
+    let Ok(Some(host)) = sole(headers, &HOST) else { return false };
+    if is_loopback_host(host) {
+        // Pages under development are served from other ports of the same machine.
+        return is_loopback_origin(origin);
+    }
+    // A foreign name that leads a browser on this machine to this machine was rebound, unless a proxy stands between.
+    let rebound = peer.ip().to_canonical().is_loopback() && !is_relayed(headers);
+    !rebound && origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]
@@ -86,14 +114,19 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse::<hyper::header::HeaderName>().unwrap(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn request(pairs: &[(&'static str, &str)]) -> Request<()> {
+        let mut request = Request::new(());
+        for (name, value) in pairs {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        request
     }
 
     fn loopback(pairs: &[(&'static str, &str)], peer: &str) -> bool {
-        Access::Loopback.refuse(&headers(pairs), peer.parse().unwrap()).is_none()
+        Access::Loopback.refuse(&request(pairs), peer.parse().unwrap()).is_none()
     }
 
     #[test]
@@ -110,31 +143,60 @@ mod tests {
         assert!(!loopback(&[("host", "localhost")], "10.0.0.1:5000"));
         assert!(!loopback(&[("host", "app.example.com")], "127.0.0.1:5000"));
         assert!(!loopback(&[], "127.0.0.1:5000"));
-        for relay in ["forwarded", "x-forwarded-for", "x-forwarded-host"] {
+        for relay in ["forwarded", "x-forwarded-for", "x-forwarded-host", "via", "x-real-ip", "host"] {
             assert!(!loopback(&[("host", "localhost"), (relay, "x")], "127.0.0.1:5000"), "{relay}");
         }
-        for origin in ["https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.evil.example"]
-        {
+        for origin in [
+            "https://evil.example",
+            "null",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://localhost:80@evil.example",
+        ] {
             assert!(!loopback(&[("host", "localhost"), ("origin", origin)], "127.0.0.1:5000"), "{origin}");
         }
+    }
+
+    #[test]
+    fn what_a_proxy_sends_may_not_either() {
+        let peer = "127.0.0.1:5000".parse().unwrap();
+        let mut old = request(&[("host", "localhost")]);
+        *old.version_mut() = Version::HTTP_10;
+        assert!(Access::Loopback.refuse(&old, peer).is_some());
+        let mut absolute = request(&[("host", "localhost")]);
+        *absolute.uri_mut() = "http://evil.example/events".parse().unwrap();
+        assert!(Access::Loopback.refuse(&absolute, peer).is_some());
     }
 
     #[test]
     fn a_configured_token_is_required_even_from_this_machine() {
         let access = Access::Token("secret".to_owned());
         let peer = "127.0.0.1:5000".parse().unwrap();
-        assert!(access.refuse(&headers(&[("host", "localhost")]), peer).is_some());
-        assert!(access.refuse(&headers(&[("authorization", "Bearer wrong")]), peer).is_some());
-        assert!(access.refuse(&headers(&[("authorization", "Bearer secret")]), peer).is_none());
+        assert!(access.refuse(&request(&[("host", "localhost")]), peer).is_some());
+        assert!(access.refuse(&request(&[("authorization", "Bearer wrong")]), peer).is_some());
+        assert!(access.refuse(&request(&[("authorization", "Bearer secret")]), peer).is_none());
     }
 
     #[test]
     fn a_page_of_another_host_may_not_connect_unless_listed() {
+        let peer = "192.0.2.1:5000".parse().unwrap();
         let from = |origin: &str| headers(&[("host", "api.example.com"), ("origin", origin)]);
-        assert!(origin_allowed(&from("https://api.example.com"), None));
-        assert!(!origin_allowed(&from("https://evil.example"), None));
-        assert!(origin_allowed(&from("https://app.example.com"), Some(&["https://app.example.com".to_owned()])));
-        assert!(!origin_allowed(&from("https://evil.example"), Some(&["https://app.example.com".to_owned()])));
-        assert!(origin_allowed(&headers(&[("host", "api.example.com")]), None));
+        let listed = ["https://app.example.com".to_owned()];
+        assert!(origin_allowed(&from("https://api.example.com"), peer, None));
+        assert!(!origin_allowed(&from("https://evil.example"), peer, None));
+        assert!(origin_allowed(&from("https://app.example.com"), peer, Some(&listed)));
+        assert!(!origin_allowed(&from("https://evil.example"), peer, Some(&listed)));
+        assert!(origin_allowed(&headers(&[("host", "api.example.com")]), peer, None));
+    }
+
+    #[test]
+    fn a_name_that_was_rebound_to_this_machine_opens_nothing() {
+        let peer = "127.0.0.1:5000".parse().unwrap();
+        let page = [("host", "evil.example:8000"), ("origin", "http://evil.example:8000")];
+        assert!(!origin_allowed(&headers(&page), peer, None));
+        let proxied = [page[0], page[1], ("x-forwarded-for", "192.0.2.1")];
+        assert!(origin_allowed(&headers(&proxied), peer, None));
+        let local = [("host", "localhost:8000"), ("origin", "http://localhost:5173")];
+        assert!(origin_allowed(&headers(&local), peer, None));
     }
 }

@@ -20,7 +20,7 @@ const BATCH: usize = 256;
 
 /// Parses the whole body, then publishes all of it or nothing.
 pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
-    if let Some(reason) = shared.config.publish_access.refuse(request.headers(), peer) {
+    if let Some(reason) = shared.config.publish_access.refuse(&request, peer) {
         return refusal(StatusCode::FORBIDDEN, reason);
     }
     let (headers, body) = match read_body(request, shared.config.max_publish).await {

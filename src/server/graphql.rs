@@ -1,5 +1,6 @@
 //! `POST /graphql`: GraphQL over HTTP, for what needs no stream: introspection and `__typename`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -25,8 +26,8 @@ struct Body {
     variables: Option<Map<String, Value>>,
 }
 
-pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>) -> Reply {
-    if !origin_allowed(request.headers(), shared.config.allowed_origins.as_deref()) {
+pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+    if !origin_allowed(request.headers(), peer, shared.config.allowed_origins.as_deref()) {
         return refusal(StatusCode::FORBIDDEN, "this origin may not use the API: add it to [server] allowed_origins");
     }
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());

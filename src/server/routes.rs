@@ -23,9 +23,9 @@ pub(super) async fn route(shared: Arc<Shared>, request: Request<Incoming>, peer:
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
         (&Method::GET, "/graphql") if upgrade::is_requested(request.headers()) => {
-            upgrade::accept(&shared, request, slot)
+            upgrade::accept(&shared, request, peer, slot)
         }
-        (&Method::POST, "/graphql") => graphql::handle(&shared, request).await,
+        (&Method::POST, "/graphql") => graphql::handle(&shared, request, peer).await,
         (&Method::POST, "/events") => events::handle(&shared, request, peer).await,
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => readiness(&shared),

@@ -28,8 +28,9 @@ use crate::session::{Session, Transmit};
 const LINGER: Duration = Duration::from_secs(2);
 /// How much of what a client still sends is read and thrown away, so that it gets to read why it was closed.
 const LINGER_BYTES: usize = 32 * 1024 * 1024;
-/// Above this many frames that the client has not taken, nothing more is read from it.
+/// Above this many frames or bytes that the client has not taken, nothing more is read from it.
 const UNREAD_FRAMES: usize = 256;
+const UNREAD_BYTES: usize = 256 * 1024;
 /// Closings on shutdown are spread over one millisecond per connection, up to this long: not all clients may come back
 /// at the same instant.
 const DRAIN_SPREAD: Duration = Duration::from_secs(2);
@@ -131,13 +132,19 @@ impl Driver {
                 }
                 continue;
             }
-            if blocked && self.written > UNREAD_FRAMES {
+            if blocked && self.is_unread() {
                 return Poll::Pending;
             }
             if let Some(end) = ready!(self.poll_read(cx)) {
                 return Poll::Ready(end);
             }
         }
+    }
+
+    /// Whether so much waits for the client that it must read before it may ask for more.
+    fn is_unread(&self) -> bool {
+        let (frames, bytes) = self.session.backlog();
+        self.written + frames > UNREAD_FRAMES || bytes > UNREAD_BYTES
     }
 
     /// Writes and flushes. Pending: the client does not take more for now.

@@ -53,9 +53,9 @@ pub(super) fn is_requested(headers: &HeaderMap) -> bool {
 }
 
 /// Agrees to the upgrade, or says why not.
-pub(super) fn accept(shared: &Shared, mut request: Request<Incoming>, slot: &Slot) -> Reply {
+pub(super) fn accept(shared: &Shared, mut request: Request<Incoming>, peer: SocketAddr, slot: &Slot) -> Reply {
     let headers = request.headers();
-    if !access::origin_allowed(headers, shared.config.allowed_origins.as_deref()) {
+    if !access::origin_allowed(headers, peer, shared.config.allowed_origins.as_deref()) {
         return refusal(StatusCode::FORBIDDEN, "this origin may not connect: add it to [server] allowed_origins");
     }
     if headers.get(&VERSION).is_none_or(|version| version.as_bytes() != b"13") {

@@ -70,6 +70,8 @@ pub struct Session {
     subscriptions: HashMap<OperationId, Live>,
     /// Frames of results, ready to be written, and what the core wanted sent.
     ready: VecDeque<Transmit>,
+    /// Bytes of text in `ready`.
+    ready_bytes: usize,
     /// Why what is left ends when the session is dropped.
     end: EndReason,
     closed: bool,
@@ -94,6 +96,7 @@ impl Session {
             principal: None,
             subscriptions: HashMap::new(),
             ready: VecDeque::new(),
+            ready_bytes: 0,
             end: EndReason::ConnectionClosed,
             closed: false,
         }
@@ -166,13 +169,29 @@ impl Session {
 
     /// What to write next.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.ready.pop_front()
+        let transmit = self.ready.pop_front();
+        if let Some(Transmit::Text(text)) = &transmit {
+            self.ready_bytes -= text.len();
+        }
+        transmit
     }
 
     /// Whether something waits to be written.
     #[must_use]
     pub fn wants_write(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// What waits to be written: frames, and bytes of text. Both grow with what the client sends, so a driver that cannot
+    /// write must stop reading.
+    #[must_use]
+    pub fn backlog(&self) -> (usize, usize) {
+        (self.ready.len(), self.ready_bytes)
+    }
+
+    fn send(&mut self, text: String) {
+        self.ready_bytes += text.len();
+        self.ready.push_back(Transmit::Text(text));
     }
 
     fn close(&mut self, code: CloseCode, reason: &str, end: EndReason) {
@@ -194,7 +213,7 @@ impl Session {
                 } else {
                     operation.prefix.frame(&with_dropped(&payload, dropped))
                 };
-                self.ready.push_back(Transmit::Text(frame));
+                self.send(frame);
             }
             Item::Complete { operation } => {
                 if self.end_subscription(&operation, EndReason::ResolverCompleted) {
@@ -234,7 +253,7 @@ impl Session {
                 Output::Subscribe { id, request } => self.subscribe(&id, &request),
                 Output::Unsubscribe { id } => self.unsubscribe(&id),
                 Output::Refresh { authorization } => self.refresh(&authorization),
-                Output::Send(text) => self.ready.push_back(Transmit::Text(text)),
+                Output::Send(text) => self.send(text),
                 Output::Ping => self.ready.push_back(Transmit::Ping),
                 Output::Close { code, reason } => {
                     if !self.closed && self.end == EndReason::ConnectionClosed {
@@ -295,7 +314,7 @@ impl Session {
                 if self.connection.start(id)
                     && let Some(frame) = self.connection.next(id, &response)
                 {
-                    self.ready.push_back(Transmit::Text(frame));
+                    self.send(frame);
                     self.connection.complete(id);
                 }
                 return;

@@ -281,3 +281,35 @@ async fn http_requests_that_are_wrong_are_told_so() {
     assert_serves(&host).await;
     host.stop().await;
 }
+
+/// Asks and asks, reads nothing, and stops when the host takes no more.
+async fn flood(client: &mut Client, message: &str) -> usize {
+    let mut sent = 0;
+    let all = async {
+        for _ in 0..20_000 {
+            client.send_raw(Message::text(message.replace("ID", &sent.to_string()))).await;
+            sent += message.len();
+        }
+    };
+    // A host that reads on takes everything well within this time.
+    let _ = timeout(Duration::from_secs(3), all).await;
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_and_does_not_read_costs_no_memory() {
+    let host = Process::serve("engine").await;
+    let before = host.peak_memory();
+    let mut client = Client::connect(host.address).await;
+    let query = "{ __schema { types { name fields { name type { name ofType { name } } } } } }";
+    let subscribe = json!({"id": "ID", "type": "subscribe", "payload": {"query": query}}).to_string();
+    flood(&mut client, &subscribe).await;
+    let mut stranger = Client::open(host.address).await;
+    let ping = json!({"type": "ping", "payload": {"pad": "x".repeat(10_000)}}).to_string();
+    flood(&mut stranger, &ping).await;
+    let grown = host.peak_memory() - before;
+    assert!(grown < 48 << 20, "grew by {} MB", grown >> 20);
+    drop((client, stranger));
+    let mut other = Client::connect(host.address).await;
+    other.barrier().await;
+}

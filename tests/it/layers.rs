@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LAYERS: &[&[&str]] = &[
-    &["ids", "event", "position", "principal", "outcome", "manifest"],
+    &["ids", "event", "position", "principal", "outcome", "manifest", "text"],
     &["graphql", "protocol", "policy"],
-    &["sandbox", "bus", "outbox", "auth", "componentize", "tasks"],
+    &["sandbox", "bus", "outbox", "auth", "componentize", "tasks", "throttle"],
     &["modules"],
     &["registry"],
     &["delivery", "session"],

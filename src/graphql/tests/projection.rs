@@ -121,3 +121,26 @@ proptest! {
         prop_assert_eq!(project("subscription { text }", &value), format!("{{\"data\":{{\"text\":{value}}}}}"));
     }
 }
+
+#[test]
+fn a_selection_that_repeats_a_large_value_is_refused_as_a_whole() {
+    let name = "x".repeat(200_000);
+    let value = format!(r#"{{"id":"1","name":"{name}"}}"#);
+    let aliases = |count: usize| {
+        (0..count).flat_map(|n| ["a".to_owned(), n.to_string(), ": name ".to_owned()]).collect::<String>()
+    };
+    // Twenty copies are 4 MB: the most that there may be.
+    let large = project(&format!("subscription {{ user {{ {} }} }}", aliases(20)), &value);
+    assert!(large.len() > 4_000_000 && !large.contains("errors"));
+    let refused = project(&format!("subscription {{ user {{ {} }} }}", aliases(25)), &value);
+    assert_eq!(
+        refused,
+        r#"{"data":{"user":null},"errors":[{"message":"The result is too large: select less, or under fewer aliases.","path":["user"]}]}"#
+    );
+}
+
+#[test]
+fn a_result_may_be_as_large_as_its_value_is() {
+    let value = format!(r#"{{"id":"1","name":"{}"}}"#, "x".repeat(5_000_000));
+    assert!(project("subscription { user { id name } }", &value).len() > 5_000_000);
+}

@@ -1,0 +1,58 @@
+//! How often something may be written to the log: what fails on every event must not drown it.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// So many lines per second, and a count of those that were not written.
+#[derive(Debug)]
+pub struct Throttle {
+    per_second: u32,
+    second: Mutex<Option<Second>>,
+}
+
+#[derive(Debug)]
+struct Second {
+    began: Instant,
+    written: u32,
+    suppressed: u64,
+}
+
+impl Throttle {
+    /// Lines per second, over everything that asks.
+    #[must_use]
+    pub const fn new(per_second: u32) -> Self {
+        Self { per_second, second: Mutex::new(None) }
+    }
+
+    /// Whether a line may be written now. Tells once per second how many could not.
+    pub fn may_write(&self) -> bool {
+        let now = Instant::now();
+        let mut guard = self.second.lock();
+        let second = guard.get_or_insert(Second { began: now, written: 0, suppressed: 0 });
+        if now.duration_since(second.began) >= Duration::from_secs(1) {
+            if second.suppressed > 0 {
+                tracing::warn!(suppressed = second.suppressed, "more failures of this kind, not written in detail");
+            }
+            *second = Second { began: now, written: 0, suppressed: 0 };
+        }
+        if second.written >= self.per_second {
+            second.suppressed += 1;
+            return false;
+        }
+        second.written += 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_bounded_per_second() {
+        let throttle = Throttle::new(50);
+        let written = (0..1000).filter(|_| throttle.may_write()).count();
+        assert!((50..=100).contains(&written), "{written}");
+    }
+}
