@@ -6,7 +6,7 @@ from typing import Any
 
 from wit_world.imports import log, types  # type: ignore[import-not-found]
 
-from subcast_guest import _build, _log, _schema, _subscription
+from subcast_guest import _build, _json, _log, _schema, _subscription
 from subcast_guest._runner import Runner
 from subcast_guest._version import __version__
 
@@ -36,8 +36,9 @@ class Resolvers:
     def __init__(self) -> None:
         self.resolve = module().runner.resolve
 
-    def describe(self) -> Any:
+    def describe(self, limits: Any) -> Any:
         """The module's manifest."""
+        _json.allow(limits.output)
         fields = [
             types.FieldManifest(
                 name=each.field,

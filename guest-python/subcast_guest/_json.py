@@ -14,8 +14,8 @@ from typing import Any
 from subcast_guest._diagnosis import refusal
 from subcast_guest._errors import ValueRefused
 
-LIMIT = 1 << 20
-"""Bytes of JSON that one value may have. The host's own limit for a whole answer is higher or equal."""
+limit = 1 << 20
+"""Bytes of JSON that one value may have, unless the host says otherwise."""
 
 DEPTH = 100
 """Levels of nesting. The C encoder recurses, and a component's stack is small."""
@@ -77,7 +77,7 @@ def encode(value: Any) -> str:
     except (TypeError, ValueError, RecursionError) as error:
         raise refusal(value, error) from None
     if text.isascii():
-        if len(text) > LIMIT:
+        if len(text) > limit:
             raise too_large(len(text))
         return text
     try:
@@ -87,7 +87,7 @@ def encode(value: Any) -> str:
             "the value contains half of a surrogate pair, which is no character: "
             'repair the text with text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
         ) from None
-    if size > LIMIT:
+    if size > limit:
         raise too_large(size)
     return text
 
@@ -97,10 +97,19 @@ def encode_unchecked(value: Any) -> str:
     return _join(_chunks(value, 0))
 
 
+def allow(size: int) -> None:
+    """Sets the limit of one value, in bytes of JSON."""
+    global limit
+    limit = size
+
+
 def too_large(size: int | None = None) -> ValueRefused:
     """The refusal of a value of `size` bytes; unknown if it was not even serialized."""
-    told = "more than 1 MiB" if size is None else f"{size:,} bytes"
-    return ValueRefused(f"the value is {told} of JSON, and 1 MiB is the limit: return only what subscribers select")
+    told = f"more than {limit:,}" if size is None else f"{size:,}"
+    return ValueRefused(
+        f"the value has {told} bytes of JSON, and {limit:,} is the limit: return less, "
+        "or raise `output` of this module in the host's configuration"
+    )
 
 
 def _look_through(value: Any) -> None:
@@ -109,7 +118,7 @@ def _look_through(value: Any) -> None:
     Level by level. The sizes counted are those of the shortest text, so nothing
     acceptable is refused; and they fall with every step, so nothing goes on for ever.
     """
-    budget = LIMIT
+    budget = limit
     level = [value]
     for _ in range(DEPTH):
         below: list[Any] = []

@@ -12,7 +12,7 @@ pub(super) fn raise(connections: usize) {
     let now = if raised.is_ok() { limit.maximum } else { limit.current };
     let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHERS);
     if let Some(now) = now.filter(|now| *now < wanted) {
-        tracing::info!(
+        tracing::debug!(
             open_files = now,
             connections,
             "the system allows fewer open files than [limits] connections needs: raise the limit (ulimit -n), or lower connections"

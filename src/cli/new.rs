@@ -18,7 +18,8 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 /// What to do next; the same as in the README.
-const NEXT: &str = r#"subcast build resolvers.py
+const NEXT: &str = r#"pip install 'componentize-py==0.25.*'
+subcast build resolvers.py
 subcast serve
 
 in a second terminal:

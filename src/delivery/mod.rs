@@ -57,7 +57,12 @@ impl Delivery {
 
     /// Starts dispatching one event. Quick, and never waits; call it in the order of the event's channel.
     pub fn deliver(&self, sequenced: &Sequenced) {
-        for found in self.shared.registry.matching(&sequenced.event) {
+        let found = self.shared.registry.matching(&sequenced.event);
+        if found.is_empty() {
+            let event = &sequenced.event;
+            tracing::debug!(event = %event.id, channel = %event.channel, r#type = %event.kind, "no subscription matches this event");
+        }
+        for found in found {
             self.submit(sequenced, found);
         }
     }

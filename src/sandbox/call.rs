@@ -39,16 +39,16 @@ pub(super) struct Request<'a> {
 #[derive(Clone, Debug, Error)]
 pub(super) enum CallError {
     /// The CPU time of the call.
-    #[error("the resolver used more than its {} of CPU time and was interrupted", humantime::format_duration(*.0))]
+    #[error("the resolver used more than its {} of CPU time (`cpu` of its module) and was interrupted", humantime::format_duration(*.0))]
     Cpu(Duration),
     /// The wall time of the call.
-    #[error("the resolver took longer than {} and was cut off", humantime::format_duration(*.0))]
+    #[error("the resolver took longer than {} (`wall` of its module) and was cut off", humantime::format_duration(*.0))]
     Wall(Duration),
     /// The size of what it returned.
-    #[error("the resolver returned more than {0} bytes")]
+    #[error("the resolver returned more than {0} bytes (`output` of its module)")]
     Output(usize),
     /// The memory of the instance.
-    #[error("the resolver needed more than {limit} bytes of memory: {trap}")]
+    #[error("the resolver needed more than {limit} bytes of memory (`memory` of its module): {trap}")]
     Memory {
         /// The limit.
         limit: usize,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use wasmtime::Store;
 
+use super::bindings::exports::subcast::resolver::resolvers as wit;
 use super::bindings::{Resolver, ResolverPre};
 use super::call::{CallError, Request};
 use super::config::Limits;
@@ -64,8 +65,9 @@ impl Instance {
         allow(&mut self.store, START_CPU);
         self.store.set_hostcall_fuel(MANIFEST_BYTES);
         self.store.data().output.begin(&Arc::from("describe"));
+        let limits = wit::Limits { output: self.limits.output as u64 };
         let resolvers = self.bindings.subcast_resolver_resolvers();
-        let called = timeout(START_WALL, resolvers.call_describe(&mut self.store)).await;
+        let called = timeout(START_WALL, resolvers.call_describe(&mut self.store, limits)).await;
         let answer = match called {
             Err(_) => Err(CallError::Wall(START_WALL)),
             Ok(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),

@@ -6,12 +6,14 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import subcast_guest
-from subcast_guest import Context, _schema, subscription
+from subcast_guest import Context, _json, _schema, subscription
+from subcast_guest._errors import ValueRefused
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def test_the_manifest_tells_everything(exports: Callable[[], Any], wire: Any) ->
     @subscription("a", channel="c:{id}", events=["x", "y"], match={"id": "i.d"}, where="true", example=[1])
     async def resolver(event: Any, variables: Any, context: Context) -> Any: ...
 
-    manifest = exports().describe()
+    manifest = exports().describe(SimpleNamespace(output=1 << 20))
     assert manifest == wire.Manifest(
         sdk=f"subcast-guest {subcast_guest.__version__}",
         schema="type Subscription { a: Int }",
@@ -87,3 +89,12 @@ def test_log_lines_are_sent_once(exports: Callable[[], Any]) -> None:
     for _ in range(3):
         exports()
     assert len(logging.getLogger().handlers) == before + 1
+
+
+def test_the_host_decides_how_large_a_value_may_be(exports: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_json, "limit", _json.limit)
+    exports().describe(SimpleNamespace(output=2 << 20))
+    assert len(_json.encode("x" * (3 << 19))) == (3 << 19) + 2
+    exports().describe(SimpleNamespace(output=100))
+    with pytest.raises(ValueRefused, match="102 bytes of JSON, and 100 is the limit: return less"):
+        _json.encode("x" * 100)

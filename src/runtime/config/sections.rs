@@ -125,11 +125,13 @@ impl Server {
 
 impl Auth {
     pub(super) fn read(settings: &Settings, environment: &Environment) -> Result<Self, ConfigError> {
-        Ok(Self {
-            anonymous: settings.read("anonymous")?,
-            jwt: Jwt::read(settings, environment)?,
-            tenant_claim: settings.read("claims.tenant")?,
-        })
+        let (anonymous, jwt) = (settings.read::<bool>("anonymous")?, Jwt::read(settings, environment)?);
+        if !anonymous && jwt.is_none() {
+            let problem =
+                "nobody could connect: name a secret in jwt = { secret_env = \"…\" }, or allow anonymous clients";
+            return Err(settings.wrong("anonymous", problem.to_owned()));
+        }
+        Ok(Self { anonymous, jwt, tenant_claim: settings.read("claims.tenant")? })
     }
 }
 

@@ -217,6 +217,7 @@ fn other_values_are_refused_with_what_was_expected() {
         refusal("[delivery]\noutbox = 7"),
         "FILE:2: [delivery] outbox: expected a table: outbox = { messages = …, bytes = … }"
     );
+    assert!(refusal("[auth]\nanonymous = false").contains("FILE:2: [auth] anonymous: nobody could connect"));
     assert!(refusal("server = 1").contains("write [server] on a line of its own"));
     assert!(refusal("[module]\npath = \"x\"").contains("write [[module]]"));
     assert!(refusal("[server]\nlisten = ").starts_with("FILE:2: not valid TOML: "));
@@ -227,8 +228,9 @@ fn other_values_are_refused_with_what_was_expected() {
 
 #[test]
 fn the_environment_beats_the_file_and_flags_beat_both() {
-    let text = "[server]\nlisten = \"127.0.0.1:1\"\nmax_message = \"1KiB\"\n[delivery]\noutbox = { messages = 5, bytes = \"1KiB\" }";
+    let text = "[server]\nlisten = \"127.0.0.1:1\"\nmax_message = \"1KiB\"\n[delivery]\noutbox = { messages = 5, bytes = \"1KiB\" }\n[auth]\njwt = { secret_env = \"KEY\" }";
     let environment = [
+        ("KEY", "0123456789abcdef0123456789abcdef"),
         ("SUBCAST_SERVER_LISTEN", "127.0.0.1:2"),
         ("SUBCAST_DELIVERY_OUTBOX_BYTES", "2KiB"),
         ("SUBCAST_AUTH_ANONYMOUS", "false"),
