@@ -61,7 +61,7 @@ BUGS = [
         "let (ty, below, depth) = self.ty(&definition.ty, nodes)?;",
         "let _ = definition;\n            let (ty, below, depth) = self.ty(nodes[0].ty(), nodes)?;",
     ),
-    Bug("null stops one level too low", "project.rs", "Err(Failed) if !ty.non_null => {", "Err(Failed) => {"),
+    Bug("null stops one level too low", "project.rs", "Err(Failed) if !ty.non_null &&", "Err(Failed) if"),
     Bug(
         "indexes are missing in paths",
         "project.rs",
