@@ -6,12 +6,10 @@ pub fn printable(line: &str) -> String {
     line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// The same for a text of several lines: each stands on a line of its own, behind a margin that no line of ours has.
+/// The same for a text of several lines: each begins on a line of its own, behind a margin that no line of ours has.
 #[must_use]
 pub fn in_margin(text: &str) -> String {
-    let lines = text.lines().flat_map(|line| ["\n    | ".to_owned(), printable(line)]);
-    // What follows begins a line, too.
-    lines.chain((!text.is_empty()).then(|| "\n   ".to_owned())).collect()
+    text.lines().flat_map(|line| ["\n    | ".to_owned(), printable(line)]).collect()
 }
 
 #[cfg(test)]
@@ -21,7 +19,7 @@ mod tests {
     #[test]
     fn nothing_commands_a_terminal_or_begins_a_line() {
         assert_eq!(printable("a\u{1b}[31mb\r\nc\td"), "a\u{fffd}[31mb\u{fffd}\u{fffd}c\td");
-        assert_eq!(in_margin("one\n2026 ERROR\r forged"), "\n    | one\n    | 2026 ERROR\u{fffd} forged\n   ");
+        assert_eq!(in_margin("one\n2026 ERROR\r forged"), "\n    | one\n    | 2026 ERROR\u{fffd} forged");
         assert_eq!(in_margin(""), "");
     }
 }

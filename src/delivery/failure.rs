@@ -41,7 +41,8 @@ impl FailureLog {
         }
         let id = ErrorId::random();
         if self.failures.may_write() {
-            let traceback = in_margin(failure.traceback.as_deref().unwrap_or_default());
+            // Last, since it takes lines of its own.
+            let traceback = failure.traceback.as_deref().map(in_margin).map(tracing::field::display);
             tracing::error!(
                 error = %id,
                 module = module.name(),
@@ -49,7 +50,8 @@ impl FailureLog {
                 resolver = %field.source,
                 event = %event.id,
                 channel = %event.channel,
-                "resolver failed: {}{traceback}", printable(&failure.message)
+                traceback,
+                "resolver failed: {}", printable(&failure.message)
             );
         }
         let mut extensions = Map::new();
