@@ -191,3 +191,22 @@ async fn the_log_says_what_happened_under_the_id_that_the_client_got() {
     drop(client);
     assert_eq!(host.terminate().await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_author_can_mend_is_in_the_log_with_its_place() {
+    let host = Process::serve("engine").await;
+    let mut client = Client::connect(host.address).await;
+    client.subscribed("user", "subscription { userUpdated { id name } }").await;
+    client.subscribed("order", r#"subscription { bigOrder(min_total: 1, region: "EU") { id } }"#).await;
+    host.emit("users", "userUpdated", json!({"id": "1", "nmae": "Ada"})).await;
+    assert!(client.next("user").await["errors"][0]["message"].as_str().unwrap().contains("User.name"));
+    host.emit("orders", "bigOrder", json!({"id": "1", "region": "EU"})).await;
+    for parts in [
+        ["does not fit the schema: Cannot return null for non-nullable field User.name.", "user_updated"],
+        ["`where` could not be evaluated", "big_order"],
+        ["event.data.total is missing", "big_order"],
+    ] {
+        let told = || host.log().lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        eventually(parts[0], told).await;
+    }
+}
