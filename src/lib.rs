@@ -10,6 +10,7 @@
 //! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] [`throttle`] |
 //! | meeting | [`modules`] [`registry`] |
 //! | paths | [`delivery`] [`session`] |
+//! | renewal | [`deploy`] |
 //! | assembly | [`runtime`] |
 //! | adapters | [`server`] [`cli`] |
 
@@ -18,6 +19,7 @@ pub mod bus;
 pub mod cli;
 pub mod componentize;
 pub mod delivery;
+pub mod deploy;
 pub mod event;
 pub mod graphql;
 pub mod ids;

@@ -104,7 +104,9 @@ impl Engine {
         let times = measure(50, |_| {
             let start = Instant::now();
             for event in &events {
-                assert_eq!(registry.matching(event).len(), 1);
+                let mut found = 0;
+                registry.matching(event, |_| found += 1);
+                assert_eq!(found, 1);
             }
             start.elapsed()
         });
@@ -113,18 +115,20 @@ impl Engine {
 
     fn subscribe(&self, selection: &str, principal: Arc<Principal>) -> (SubscriptionGuard, Arc<Outbox>) {
         let services = self.runtime.services();
-        let generation = services.modules.live();
+        let generation = services.registry.generation();
         let query = format!("subscription {selection}");
         let plan = match generation.documents.prepare(&query, None, &Map::new()) {
             Ok(Request::Subscription(plan)) => plan,
             other => panic!("{query}: {other:?}"),
         };
-        let (field, module) = generation.field(&plan.field).expect("the bench guest has it");
+        let source = generation.documents.source(&query, None, &Map::new());
         let outbox = Arc::new(Outbox::new(services.outbox));
         let operation = Arc::new(Operation::new(OperationId::new("1")));
         let subscriber = Subscriber { principal, operation, outbox: Arc::clone(&outbox) };
-        let guard =
-            services.registry.subscribe(field, module, plan, subscriber, || services.bus.position()).expect("room");
+        let guard = services
+            .registry
+            .subscribe(&generation, plan, source, subscriber, || services.bus.position())
+            .expect("room");
         (guard, outbox)
     }
 

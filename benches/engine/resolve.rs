@@ -26,7 +26,11 @@ impl Engine {
     async fn single(&self, name: &str) -> Arc<Module> {
         let limits = Limits { instances: 1, ..Limits::default() };
         let path = &self.runtime.config().modules[0].path;
-        self.runtime.sandbox().load(name, path, limits).await.expect("the bench guest loads")
+        self.runtime
+            .sandbox()
+            .load(name, path.as_ref().expect("it has a file"), limits)
+            .await
+            .expect("the bench guest loads")
     }
 
     fn pool(&self) -> Arc<Module> {

@@ -48,8 +48,9 @@ fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
         }
     };
     // Built later, or elsewhere, perhaps: not a fault of the file.
-    for module in config.modules.iter().filter(|module| !module.path.exists()) {
-        terminal::note(format_args!("warning: module `{}`: {} does not exist yet", module.name, module.path.display()));
+    let paths = config.modules.iter().filter_map(|module| Some((&module.name, module.path.as_ref()?)));
+    for (name, path) in paths.filter(|(_, path)| !path.exists()) {
+        terminal::note(format_args!("warning: module `{name}`: {} does not exist yet", path.display()));
     }
     if as_json {
         let modules: Vec<_> =

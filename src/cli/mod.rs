@@ -6,6 +6,7 @@
 mod build;
 mod compile;
 mod config;
+mod deploy;
 mod descriptors;
 mod failure;
 mod inspect;
@@ -15,6 +16,7 @@ mod new;
 mod output;
 mod publish;
 mod serve;
+mod sign;
 mod signals;
 mod subscribe;
 mod terminal;
@@ -42,6 +44,10 @@ enum Command {
     Build(build::Arguments),
     Inspect(inspect::Arguments),
     Serve(serve::Arguments),
+    Deploy(deploy::Deploy),
+    Rollback(deploy::Rollback),
+    Modules(deploy::Modules),
+    Sign(sign::Arguments),
     Publish(publish::Arguments),
     Subscribe(subscribe::Arguments),
     Config(config::Arguments),
@@ -65,6 +71,10 @@ pub fn main() -> ExitCode {
         Command::Build(arguments) => build::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Deploy(arguments) => deploy::deploy(&arguments),
+        Command::Rollback(arguments) => deploy::rollback(&arguments),
+        Command::Modules(arguments) => deploy::modules(&arguments),
+        Command::Sign(arguments) => sign::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),

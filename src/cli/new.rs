@@ -97,7 +97,7 @@ mod tests {
         write(&folder).unwrap();
         let file = folder.join("subcast.toml");
         let config = Config::load(Some(&file), std::iter::empty(), Overrides::default()).unwrap();
-        assert_eq!(config.modules[0].path, folder.join("resolvers.wasm"));
+        assert_eq!(config.modules[0].path, Some(folder.join("resolvers.wasm")));
 
         fs::write(folder.join("resolvers.py"), "mine").unwrap();
         fs::remove_file(folder.join("README.md")).unwrap();

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::failure::Failure;
-use super::signals::Signals;
+use super::signals::{Hangups, Signals};
 use super::{configuration, descriptors, log, module, output};
+use crate::deploy::{self, DeployError};
 use crate::runtime::config::{Config, LogFormat, Overrides};
 use crate::runtime::{Runtime, StartError};
 use crate::server::{Port, Server};
@@ -58,7 +59,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         log_format: arguments.log_format.map(LogFormat::from),
     };
     let config = configuration(arguments.config.as_deref(), overrides).map_err(Failure::failed)?;
-    if config.modules.is_empty() {
+    // A host with a store may have got its modules by deployment.
+    if config.modules.is_empty() && !config.admin.store.as_ref().is_some_and(|store| store.is_dir()) {
         return Err(Failure::usage(
             "no module to serve: name one (`subcast serve m.wasm`), or write [[module]] into subcast.toml",
         ));
@@ -82,8 +84,19 @@ async fn serve(config: Config) -> Result<(), Failure> {
     descriptors::raise(runtime.config().limits.connections);
     announce(&runtime, &server)?;
     runtime.tasks().spawn(server.run());
-
-    signals.next().await;
+    let mut hangups = Hangups::listen()?;
+    loop {
+        tokio::select! {
+            () = signals.next() => break,
+            () = hangups.next() => {
+                let (deployer, stopping) = (Arc::clone(runtime.deployer()), runtime.tasks().stopping().clone());
+                // Ends with the connections; see the watch of files.
+                runtime.tasks().spawn(async move {
+                    tokio::select! { () = deployer.reload_all() => {}, () = stopping.cancelled() => {} }
+                });
+            }
+        }
+    }
     tracing::info!("draining; a second signal ends the process at once");
     tokio::select! {
         drained = runtime.drain() => {
@@ -100,7 +113,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
 async fn start(config: Config) -> Result<(Arc<Runtime>, Server), Failure> {
     let port = Port::take(config.server.listen).map_err(Failure::failed)?;
     let runtime = Runtime::start(config).await.map_err(|error| match &error {
-        StartError::Load { path, source, .. } => Failure::Failed(module::refusal(path, source)),
+        StartError::Modules(deploy::StartError::Load { path, source: DeployError::Load(error), .. }) => {
+            Failure::Failed(module::refusal(path, error))
+        }
         other => Failure::failed(other),
     })?;
     let runtime = Arc::new(runtime);

@@ -6,10 +6,11 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::succession::Drained;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::position::Position;
-use crate::registry::{Cohort, Ticket};
+use crate::registry::{Cohort, Handover, Ticket};
 use crate::sandbox::Module;
 
 /// What a job was for.
@@ -23,18 +24,27 @@ pub(super) struct Resolved {
     pub(super) started: Instant,
 }
 
+/// What the delivering task is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A job is answered.
+    Resolved(Resolved, Vec<Outcome>),
+    /// A generation has taken another one's place: jobs that are answered later may be of either.
+    Handover(Handover, Drained),
+}
+
 /// Filled by sandbox threads, emptied as a whole by one task. Bounded by the jobs that the sandbox admits: each is in
 /// here once.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    waiting: Mutex<Vec<(Resolved, Vec<Outcome>)>>,
+    waiting: Mutex<Vec<Message>>,
     filled: Notify,
 }
 
 impl Inbox {
-    pub(super) fn put(&self, resolved: Resolved, outcomes: Vec<Outcome>) {
+    pub(super) fn put(&self, message: Message) {
         let mut waiting = self.waiting.lock();
-        waiting.push((resolved, outcomes));
+        waiting.push(message);
         let first = waiting.len() == 1;
         drop(waiting);
         if first {
@@ -43,7 +53,7 @@ impl Inbox {
     }
 
     /// Waits until there is something, and moves all of it into `batch`, which must be empty.
-    pub(super) async fn take(&self, batch: &mut Vec<(Resolved, Vec<Outcome>)>) {
+    pub(super) async fn take(&self, batch: &mut Vec<Message>) {
         loop {
             {
                 let mut waiting = self.waiting.lock();

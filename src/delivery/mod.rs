@@ -8,6 +8,7 @@
 mod failure;
 mod inbox;
 mod metrics;
+mod succession;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,11 +17,13 @@ use crate::bus::Sequenced;
 use crate::graphql::Selection;
 use crate::outbox::{Payload, Pushed};
 use crate::outcome::{Job, Outcome};
-use crate::registry::{Answer, Cohort, Match, Member, PlanGroup, Registry};
+use crate::registry::{Answer, Cohort, Match, Member, PlanGroup, Preparation, Published, Registry, Unfit};
 use crate::sandbox::Sandbox;
 use failure::FailureLog;
-use inbox::{Inbox, Resolved};
+use inbox::{Inbox, Message, Resolved};
 pub use metrics::Metrics;
+use succession::{Drained, Succession};
+use tokio::sync::oneshot;
 
 /// After so many pushes in a row the other tasks of the thread get a turn, so that connections write while a large
 /// fan-out is still going on.
@@ -57,14 +60,24 @@ impl Delivery {
 
     /// Starts dispatching one event. Quick, and never waits; call it in the order of the event's channel.
     pub fn deliver(&self, sequenced: &Sequenced) {
-        let found = self.shared.registry.matching(&sequenced.event);
-        if found.is_empty() {
+        let found = self.shared.registry.matching(&sequenced.event, |found| self.submit(sequenced, found));
+        if !found {
             let event = &sequenced.event;
             tracing::debug!(event = %event.id, channel = %event.channel, r#type = %event.kind, "no subscription matches this event");
         }
-        for found in found {
-            self.submit(sequenced, found);
-        }
+    }
+
+    /// Makes a prepared generation the live one, between two events. What the one before still owes is delivered first,
+    /// subscription by subscription; the receiver fires when that is done.
+    pub fn switch(
+        &self,
+        preparation: Preparation,
+        may_end: bool,
+    ) -> Result<(Published, oneshot::Receiver<()>), Vec<Unfit>> {
+        let (drained, receiver) = Drained::new();
+        let published =
+            preparation.publish(may_end, |handover| self.shared.inbox.put(Message::Handover(handover, drained)))?;
+        Ok((published, receiver))
     }
 
     fn submit(&self, sequenced: &Sequenced, found: Match) {
@@ -87,7 +100,11 @@ impl Delivery {
         };
         let inbox = Arc::clone(&self.shared.inbox);
         let job = Job { field: Arc::clone(&field.name), event: Arc::clone(&sequenced.event), invocations };
-        self.shared.sandbox.submit(&module, job, Box::new(move |outcomes| inbox.put(resolved, outcomes)));
+        self.shared.sandbox.submit(
+            &module,
+            job,
+            Box::new(move |outcomes| inbox.put(Message::Resolved(resolved, outcomes))),
+        );
     }
 
     /// Resolves once the sandbox has room: publishers wait here between batches.
@@ -98,12 +115,19 @@ impl Delivery {
     /// Delivers answers until it is dropped. Exactly one task runs this; answers that are not delivered by then are lost
     /// with the process.
     pub async fn run(&self) {
-        let mut batch = Vec::new();
+        let (mut batch, mut succession) = (Vec::new(), Succession::default());
         loop {
             self.shared.inbox.take(&mut batch).await;
             let mut pushes = 0;
-            for (resolved, outcomes) in batch.drain(..) {
-                pushes += self.settle(resolved, outcomes);
+            for message in batch.drain(..) {
+                match message {
+                    Message::Resolved(resolved, outcomes) => {
+                        pushes += self.settle(resolved, outcomes, &mut succession);
+                    }
+                    Message::Handover(handover, drained) => {
+                        end(succession.hand_over(handover, drained));
+                    }
+                }
                 if pushes >= PUSHES_PER_TURN {
                     pushes = 0;
                     tokio::task::yield_now().await;
@@ -113,7 +137,7 @@ impl Delivery {
     }
 
     /// Files the outcomes of one job into their lanes and delivers whatever is next in each. Returns the pushes made.
-    fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>) -> usize {
+    fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>, succession: &mut Succession) -> usize {
         self.shared.metrics.resolve_seconds.observe(resolved.started.elapsed().as_secs_f64());
         let mut pushes = 0;
         for ((cohort, ticket), outcome) in resolved.tickets.into_iter().zip(outcomes) {
@@ -124,10 +148,29 @@ impl Delivery {
                 outcome => outcome,
             };
             cohort.lane.lock().fill(ticket, Answer { position: resolved.position, outcome });
-            // This task is the only one that pops, so the order holds although the lock is not kept while delivering.
-            loop {
-                let Some(answer) = cohort.lane.lock().pop() else { break };
-                pushes += self.answer(&cohort, answer);
+            pushes += self.deliver_next(&cohort, succession);
+        }
+        pushes
+    }
+
+    /// Delivers what is next in the cohort's lane, and what had to wait for that.
+    fn deliver_next(&self, cohort: &Arc<Cohort>, succession: &mut Succession) -> usize {
+        if succession.holds(cohort) {
+            return 0;
+        }
+        let mut pushes = 0;
+        // This task is the only one that pops, so the order holds although the lock is not kept while delivering.
+        let owes_more = loop {
+            let mut lane = cohort.lane.lock();
+            let Some(answer) = lane.pop() else { break !lane.is_empty() };
+            drop(lane);
+            pushes += self.answer(cohort, answer);
+        };
+        if !owes_more && let Some(released) = succession.release(cohort) {
+            end(released.ended);
+            // As deep as generations that wait for each other.
+            for successor in released.cohorts {
+                pushes += self.deliver_next(&successor, succession);
             }
         }
         pushes
@@ -186,11 +229,23 @@ impl Delivery {
     }
 }
 
+/// Ends subscriptions to which the schema does not fit any more.
+fn end(members: Vec<Member>) {
+    const ERRORS: &str = r#"[{"message":"The schema has changed, and this operation does not fit it any more; subscribe again","extensions":{"code":"SCHEMA_CHANGED"}}]"#;
+    if members.is_empty() {
+        return;
+    }
+    let errors: Arc<str> = Arc::from(ERRORS);
+    for Member { operation, outbox, .. } in members {
+        outbox.error(&operation, Arc::clone(&errors));
+    }
+}
+
 /// Ends the operations of all members that had joined before the event. They get nothing more, even if their session
 /// takes its time to leave the registry.
 fn complete(group: &mut PlanGroup, offset: u64) -> usize {
     let before = group.members.len();
-    group.members.retain(|_, Member { operation, outbox, since }| {
+    group.members.retain(|_, Member { operation, outbox, since, .. }| {
         let stays = *since >= offset;
         if !stays {
             outbox.complete(operation);

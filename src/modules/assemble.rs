@@ -96,19 +96,44 @@ pub fn check(name: &str, manifest: &Manifest) -> Result<Schema, AssembleError> {
 }
 
 impl Generation {
-    /// The generation that these modules amount to.
-    pub fn assemble(number: u64, modules: Vec<Arc<Module>>, limits: Limits) -> Result<Self, AssembleError> {
-        let parts: Vec<_> =
-            modules.iter().map(|module| SchemaPart { module: module.name(), sdl: &module.manifest().schema }).collect();
-        let schema = Arc::new(Schema::compose(&parts)?);
+    /// The first generation.
+    pub fn first(modules: Vec<Arc<Module>>, limits: Limits) -> Result<Self, AssembleError> {
+        let schema = Arc::new(compose(&modules)?);
+        let documents = Arc::new(Documents::new(Arc::clone(&schema), limits));
+        Self::assemble(1, modules, schema, documents)
+    }
+
+    /// The generation that comes after this one, with these modules in place of its own. A schema that says the same
+    /// stays the same value, so that plans need not be made again.
+    pub fn next(&self, modules: Vec<Arc<Module>>, limits: Limits) -> Result<Self, AssembleError> {
+        let composed = compose(&modules)?;
+        if composed.sdl() == self.schema.sdl() {
+            return Self::assemble(self.number + 1, modules, Arc::clone(&self.schema), Arc::clone(&self.documents));
+        }
+        let schema = Arc::new(composed);
+        let documents = Arc::new(Documents::new(Arc::clone(&schema), limits));
+        Self::assemble(self.number + 1, modules, schema, documents)
+    }
+
+    fn assemble(
+        number: u64,
+        modules: Vec<Arc<Module>>,
+        schema: Arc<Schema>,
+        documents: Arc<Documents>,
+    ) -> Result<Self, AssembleError> {
         let manifests: Vec<_> = modules.iter().map(|module| (module.name(), module.manifest())).collect();
         let fields = fields(&schema, &manifests)?
             .into_iter()
             .map(|(index, field)| (Arc::clone(&field.name), (Arc::new(field), Arc::clone(&modules[index]))))
             .collect();
-        let documents = Documents::new(Arc::clone(&schema), limits);
         Ok(Self { number, schema, documents, modules, fields })
     }
+}
+
+fn compose(modules: &[Arc<Module>]) -> Result<Schema, SchemaError> {
+    let parts: Vec<_> =
+        modules.iter().map(|module| SchemaPart { module: module.name(), sdl: &module.manifest().schema }).collect();
+    Schema::compose(&parts)
 }
 
 /// All fields of all modules, each with the index of its module.

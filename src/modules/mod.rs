@@ -1,20 +1,19 @@
 //! Live modules, and what they amount to together: the [`Generation`].
 //!
-//! A generation is immutable. An event captures one when it is sequenced and uses it to the end; a swap publishes the
-//! next one behind an atomic pointer.
+//! A generation is immutable. An event meets one when it is numbered, and is resolved and projected by it to the end; a
+//! swap puts the next one into its place (`registry/`).
 
 mod assemble;
 mod documents;
 #[cfg(test)]
 mod tests;
+mod widening;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 pub use assemble::{AssembleError, FieldProblem, check};
-pub use documents::{Documents, Request};
+pub use documents::{Documents, Request, Source};
 
 use crate::graphql::Schema;
 use crate::policy::{ChannelTemplate, Filter};
@@ -64,8 +63,8 @@ pub struct Generation {
     pub number: u64,
     /// All modules' schemas, composed.
     pub schema: Arc<Schema>,
-    /// Parsed documents and introspection results.
-    pub documents: Documents,
+    /// Parsed documents and introspection results; the same as those of the generation before if the schema is.
+    pub documents: Arc<Documents>,
     modules: Vec<Arc<Module>>,
     fields: HashMap<Arc<str>, (Arc<Field>, Arc<Module>)>,
 }
@@ -86,25 +85,5 @@ impl Generation {
     #[must_use]
     pub fn modules(&self) -> &[Arc<Module>] {
         &self.modules
-    }
-}
-
-/// A handle to the generation that is live now.
-#[derive(Clone, Debug)]
-pub struct Modules {
-    live: Arc<ArcSwap<Generation>>,
-}
-
-impl Modules {
-    /// Puts these modules to work as the first generation.
-    pub fn start(modules: Vec<Arc<Module>>, limits: crate::graphql::Limits) -> Result<Self, AssembleError> {
-        let generation = Generation::assemble(1, modules, limits)?;
-        Ok(Self { live: Arc::new(ArcSwap::from_pointee(generation)) })
-    }
-
-    /// The generation that is live now.
-    #[must_use]
-    pub fn live(&self) -> Arc<Generation> {
-        self.live.load_full()
     }
 }

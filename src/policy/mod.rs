@@ -18,6 +18,7 @@
 
 mod argument;
 mod claims;
+mod conjuncts;
 mod datum;
 mod equality;
 mod error;
@@ -38,6 +39,7 @@ mod vocabulary;
 mod tests;
 
 pub use argument::{Argument, ArgumentKind};
+pub use conjuncts::conjuncts;
 pub use error::FilterError;
 pub use filter::Filter;
 pub use key::{Key, Keys};

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 use super::lane::Lane;
+use super::subscription::Subscription;
 use crate::graphql::Selection;
 use crate::ids::SubscriptionId;
 use crate::modules::Field;
@@ -35,6 +36,8 @@ pub struct Member {
     pub outbox: Arc<Outbox>,
     /// Offset of the last event that was numbered before it joined: only later ones are for it.
     pub since: u64,
+    /// What is kept of it wherever it stands.
+    pub(super) subscription: Arc<Subscription>,
 }
 
 /// Members with equal selections: they share payloads.
@@ -91,13 +94,24 @@ impl Cohort {
         self.field.filter.verdict(event, &self.arguments, &self.principal.claims)
     }
 
-    pub(super) fn join(&self, id: SubscriptionId, selection: Arc<Selection>, member: Member) {
+    pub(super) fn join(&self, selection: Arc<Selection>, member: Member) {
+        let id = member.subscription.id;
         let mut groups = self.groups.lock();
         if let Some(group) = groups.iter_mut().find(|group| group.selection == selection) {
             group.members.insert(id, member);
         } else {
             groups.push(PlanGroup { selection, members: IndexMap::from([(id, member)]) });
         }
+    }
+
+    /// Every member, with what it selected.
+    pub(super) fn everyone(&self) -> Vec<(Arc<Selection>, Member)> {
+        let groups = self.groups.lock();
+        let members = |group: &PlanGroup| {
+            let selection = Arc::clone(&group.selection);
+            group.members.values().map(move |member| (Arc::clone(&selection), member.clone())).collect::<Vec<_>>()
+        };
+        groups.iter().flat_map(members).collect()
     }
 
     pub(super) fn leave(&self, id: SubscriptionId) {

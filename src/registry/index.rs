@@ -60,6 +60,10 @@ impl FieldIndex {
         self.cohorts.is_empty()
     }
 
+    pub(super) fn cohorts(&self) -> impl Iterator<Item = Arc<Cohort>> {
+        self.cohorts.values().cloned()
+    }
+
     pub(super) fn subscriptions(&self) -> usize {
         self.cohorts.values().map(|cohort| cohort.subscriptions()).sum()
     }

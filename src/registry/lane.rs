@@ -37,6 +37,12 @@ impl<T> Lane<T> {
         }
     }
 
+    /// Whether nothing is reserved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// The front answer, once it is there.
     pub fn pop(&mut self) -> Option<T> {
         if self.slots.front()?.is_none() {

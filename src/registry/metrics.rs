@@ -22,6 +22,8 @@ pub enum EndReason {
     ProtocolViolation,
     /// The client did not answer pings.
     ConnectionLost,
+    /// A swap brought a schema to which the operation does not fit.
+    SchemaChanged,
     /// The host shuts down.
     Drained,
 }

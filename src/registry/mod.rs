@@ -2,34 +2,46 @@
 //!
 //! Channel → field → index → cohorts → members. An event looks its cohorts up by hash; it never visits a subscription
 //! that its equalities exclude. Leaving is the drop of a [`SubscriptionGuard`], however the subscription ends.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `roster` `index` `cohort` `lane` | who listens, as one generation sees it |
+//! | `subscription` | one that lives, wherever it stands |
+//! | `swap` | from one generation to the next |
 
 mod cohort;
 mod index;
 mod lane;
 mod metrics;
+mod roster;
+mod subscription;
+mod swap;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
 pub use cohort::{Answer, Cohort, Member, PlanGroup};
 pub use lane::{Lane, Ticket};
 pub use metrics::{EndReason, Metrics};
+pub use subscription::SubscriptionGuard;
+pub use swap::{Handover, Preparation, Published, Unfit};
 
-use crate::event::{Channel, Event};
-use crate::graphql::Plan;
+use crate::event::Event;
+use crate::graphql::{GraphqlError, Plan};
 use crate::ids::SubscriptionId;
-use crate::modules::Field;
+use crate::modules::{Field, Generation, Source};
 use crate::outbox::{Operation, Outbox};
 use crate::policy::TemplateError;
 use crate::position::Position;
 use crate::principal::Principal;
 use crate::sandbox::Module;
 use crate::throttle::Throttle;
-use index::FieldIndex;
+use roster::Roster;
+use subscription::{Seat, Standing, Subscription};
 
 /// Lines per second about predicates that could not be evaluated.
 const UNEVALUATED_PER_SECOND: u32 = 10;
@@ -51,6 +63,9 @@ pub enum SubscribeError {
         /// The limit.
         limit: usize,
     },
+    /// The operation does not hold any more: the schema has changed since it was planned.
+    #[error("{}", .0.first().map_or("the operation is not valid any more", |error| &error.message))]
+    Operation(Vec<GraphqlError>),
     /// An argument cannot be part of a channel's name.
     #[error(transparent)]
     Channel(#[from] TemplateError),
@@ -86,8 +101,9 @@ pub struct Registry {
 
 #[derive(Debug)]
 struct Shared {
-    /// Only channels that somebody listens to; each with the fields that do.
-    channels: DashMap<Channel, Vec<FieldIndex>>,
+    /// Read while an event is matched and its places in the lanes are taken; written to change the generation. This lock is
+    /// the boundary between two events at which a swap happens.
+    rosters: RwLock<Rosters>,
     /// Live subscriptions per subject; only subjects that have some.
     subjects: DashMap<Arc<str>, usize>,
     limits: Limits,
@@ -96,12 +112,29 @@ struct Shared {
     unevaluated: Throttle,
 }
 
+/// Those that a swap in preparation cannot serve, each with the reason.
+type Unserved = Arc<Mutex<HashMap<SubscriptionId, (Arc<Subscription>, String)>>>;
+
+#[derive(Clone, Debug)]
+struct Rosters {
+    live: Arc<Roster>,
+    /// Present while a swap is being prepared.
+    next: Option<(Arc<Roster>, Unserved)>,
+}
+
+impl Rosters {
+    fn are(&self, others: &Self) -> bool {
+        let next = |rosters: &Self| rosters.next.as_ref().map(|(next, _)| Arc::as_ptr(next));
+        Arc::ptr_eq(&self.live, &others.live) && next(self) == next(others)
+    }
+}
+
 impl Registry {
-    /// An empty registry.
+    /// An empty registry, at this generation.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, generation: Arc<Generation>) -> Self {
         let shared = Shared {
-            channels: DashMap::new(),
+            rosters: RwLock::new(Rosters { live: Arc::new(Roster::new(generation)), next: None }),
             subjects: DashMap::new(),
             limits,
             metrics: Metrics::default(),
@@ -110,71 +143,94 @@ impl Registry {
         Self { shared: Arc::new(shared) }
     }
 
+    /// The generation that is live now.
+    #[must_use]
+    pub fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.shared.rosters.read().live.generation)
+    }
+
     /// The gauges and counters.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
 
-    /// Registers a subscription. It receives the events of its channel that are numbered after this call.
+    /// Registers a subscription, planned from `source` by this generation. It receives the events of its channel that are
+    /// numbered after this call.
     ///
-    /// `position` is asked under the channel's lock for the event that was numbered last.
+    /// If another generation has become the live one meanwhile, it is planned again; if another one is about to, it joins
+    /// both. `position` is asked for the event that was numbered last.
     pub fn subscribe(
         &self,
-        field: &Arc<Field>,
-        module: &Arc<Module>,
+        generation: &Arc<Generation>,
         plan: Plan,
+        source: Source,
         subscriber: Subscriber,
-        position: impl FnOnce() -> Position,
+        position: impl Fn() -> Position,
     ) -> Result<SubscriptionGuard, SubscribeError> {
-        let channel = field.channel.expand(&plan.arguments)?;
-        let seat = self.take_seat(subscriber.principal.subject.as_ref())?;
-        let id = SubscriptionId::next();
+        let Subscriber { principal, operation, outbox } = subscriber;
+        let seat = self.take_seat(principal.subject.as_ref())?;
+        let field = Arc::clone(&plan.field);
+        let standing = Mutex::new(Standing::default());
+        let subscription = Arc::new(Subscription { id: SubscriptionId::next(), field, principal, source, standing });
+        let mut planned = Some((Arc::clone(generation), plan));
+        loop {
+            let seen = self.shared.rosters.read().clone();
+            let plan = match planned.take() {
+                Some((by, plan)) if Arc::ptr_eq(&by, &seen.live.generation) => plan,
+                _ => seen.live.generation.documents.plan(&subscription.source).map_err(SubscribeError::Operation)?,
+            };
+            // Planned outside of the lock: a document may take milliseconds, and publishers would wait.
+            let next_plan = seen.next.as_ref().map(|(next, _)| next.generation.documents.plan(&subscription.source));
 
-        let mut fields = self.shared.channels.entry(channel.clone()).or_default();
-        let slot = fields.iter().position(|index| Arc::ptr_eq(&index.field, field)).unwrap_or_else(|| {
-            fields.push(FieldIndex::new(Arc::clone(field), Arc::clone(module)));
-            fields.len() - 1
-        });
-        let Plan { arguments, arguments_json, selection, .. } = plan;
-        let cohort = fields[slot].cohort(arguments, arguments_json, &subscriber.principal);
-        let member = Member { operation: subscriber.operation, outbox: subscriber.outbox, since: position().offset };
-        cohort.join(id, selection, member);
-        drop(fields);
-
-        self.shared.metrics.started(&field.name);
-        let reason = Mutex::new(EndReason::ConnectionClosed);
-        Ok(SubscriptionGuard { shared: Arc::clone(&self.shared), channel, cohort, id, reason, _seat: seat })
+            let rosters = self.shared.rosters.read();
+            if !rosters.are(&seen) {
+                // Once per swap, so it ends.
+                continue;
+            }
+            let mut standing = subscription.standing.lock();
+            let (operation, since) = (Arc::clone(&operation), position().offset);
+            let member =
+                Member { operation, outbox: Arc::clone(&outbox), since, subscription: Arc::clone(&subscription) };
+            standing.places.push(rosters.live.join(plan, &subscription.principal, member.clone())?);
+            if let (Some((next, unserved)), Some(plan)) = (&rosters.next, next_plan) {
+                let joined = plan
+                    .map_err(SubscribeError::Operation)
+                    .and_then(|plan| next.join(plan, &subscription.principal, member));
+                match joined {
+                    Ok(place) => standing.places.push(place),
+                    Err(error) => {
+                        let unfit = (Arc::clone(&subscription), error.to_string());
+                        unserved.lock().insert(subscription.id, unfit);
+                    }
+                }
+            }
+            drop(standing);
+            break;
+        }
+        self.shared.metrics.started(&subscription.field);
+        let shared = Arc::clone(&self.shared);
+        Ok(SubscriptionGuard { shared, subscription, reason: EndReason::ConnectionClosed, _seat: seat })
     }
 
-    /// The cohorts that this event reaches, by their fields. The whole predicate of each was evaluated.
-    #[must_use]
-    pub fn matching(&self, event: &Event) -> Vec<Match> {
-        let Some(fields) = self.shared.channels.get(&event.channel) else { return Vec::new() };
-        let mut matches = Vec::new();
-        for index in fields.iter().filter(|index| index.field.events.accept(&event.kind)) {
-            let (cohorts, failed) = index.matching(event, &self.shared.unevaluated);
-            if failed > 0 {
-                self.shared.metrics.predicate_failed(&index.field.name, failed);
-            }
-            if !cohorts.is_empty() {
-                matches.push(Match { field: Arc::clone(&index.field), module: Arc::clone(&index.module), cohorts });
-            }
-        }
-        matches
+    /// Hands over the cohorts that this event reaches, field by field; false if there are none. The generation does not
+    /// change before `with` has returned the last time; it must be quick.
+    pub fn matching(&self, event: &Event, with: impl FnMut(Match)) -> bool {
+        let Shared { rosters, unevaluated, metrics, .. } = &*self.shared;
+        rosters.read().live.matching(event, unevaluated, metrics, with)
     }
 
     /// Live subscriptions, counted over all channels. For inspection; walks everything.
     #[must_use]
     pub fn count(&self) -> usize {
-        let cohorts = |fields: &Vec<FieldIndex>| fields.iter().map(FieldIndex::subscriptions).sum::<usize>();
-        self.shared.channels.iter().map(|entry| cohorts(entry.value())).sum()
+        self.shared.rosters.read().live.count()
     }
 
     /// Whether nothing at all is left behind: no channel, no subject.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.shared.channels.is_empty() && self.shared.subjects.is_empty()
+        let Rosters { live, next } = self.shared.rosters.read().clone();
+        live.is_empty() && next.is_none_or(|(next, _)| next.is_empty()) && self.shared.subjects.is_empty()
     }
 
     fn take_seat(&self, subject: Option<&Arc<str>>) -> Result<Seat, SubscribeError> {
@@ -186,67 +242,5 @@ impl Registry {
         }
         *seats += 1;
         Ok(Seat(Some((Arc::clone(&self.shared), Arc::clone(subject)))))
-    }
-}
-
-/// One of the places that a subject may take. Given back on drop.
-#[derive(Debug)]
-struct Seat(Option<(Arc<Shared>, Arc<str>)>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let Some((shared, subject)) = self.0.take() else { return };
-        if let Entry::Occupied(mut entry) = shared.subjects.entry(subject) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
-    }
-}
-
-/// A live subscription. Dropping it is the one way out of the registry.
-#[derive(Debug)]
-pub struct SubscriptionGuard {
-    shared: Arc<Shared>,
-    channel: Channel,
-    cohort: Arc<Cohort>,
-    id: SubscriptionId,
-    reason: Mutex<EndReason>,
-    _seat: Seat,
-}
-
-impl SubscriptionGuard {
-    /// Leaves, and says why. A plain drop means that the connection went away.
-    pub fn end(self, reason: EndReason) {
-        *self.reason.lock() = reason;
-    }
-
-    /// The subscription's number.
-    #[must_use]
-    pub fn id(&self) -> SubscriptionId {
-        self.id
-    }
-}
-
-impl Drop for SubscriptionGuard {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.shared.channels.entry(self.channel.clone()) {
-            self.cohort.leave(self.id);
-            if self.cohort.is_empty() {
-                let fields = entry.get_mut();
-                if let Some(slot) = fields.iter().position(|index| Arc::ptr_eq(&index.field, &self.cohort.field)) {
-                    fields[slot].remove(&self.cohort);
-                    if fields[slot].is_empty() {
-                        fields.swap_remove(slot);
-                    }
-                }
-                if fields.is_empty() {
-                    entry.remove();
-                }
-            }
-        }
-        self.shared.metrics.ended(&self.cohort.field.name, *self.reason.lock());
-        tracing::debug!(subscription = %self.id, field = %self.cohort.field.name, channel = %self.channel, reason = ?*self.reason.lock(), "subscription ended");
     }
 }

@@ -16,7 +16,8 @@ pub use error::StartError;
 use crate::auth::Authenticator;
 use crate::bus::MemoryBus;
 use crate::delivery::Delivery;
-use crate::modules::{Generation, Modules};
+use crate::deploy::{self, Deployer};
+use crate::modules::Generation;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::session::Services;
@@ -33,6 +34,7 @@ pub struct Runtime {
     services: Arc<Services>,
     delivery: Delivery,
     sandbox: Sandbox,
+    deployer: Arc<Deployer>,
     /// Connections and requests: stopped first.
     tasks: Tasks,
     /// Dispatch: stopped when nobody is left to be served.
@@ -44,16 +46,14 @@ impl Runtime {
     /// Starts the sandbox, loads every module of the configuration and begins to dispatch.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let sandbox = Sandbox::start(config.sandbox_config())?;
-        let mut modules = Vec::new();
-        for module in &config.modules {
-            let loaded = sandbox.load(&module.name, &module.path, module.limits()).await;
-            modules.push(loaded.map_err(|source| StartError::load(module, source))?);
-        }
-        let modules = Modules::start(modules, config.graphql_limits())?;
-        let registry = Registry::new(config.registry_limits());
+        let deploy_config = config.deploy_config();
+        let loaded = deploy::load(&sandbox, &deploy_config).await?;
+        let generation = Generation::first(loaded.modules.clone(), config.graphql_limits())?;
+        let registry = Registry::new(config.registry_limits(), Arc::new(generation));
         let delivery = Delivery::new(registry.clone(), sandbox.clone());
+        let deployer =
+            Arc::new(Deployer::new(deploy_config, loaded, sandbox.clone(), registry.clone(), delivery.clone()));
         let services = Arc::new(Services {
-            modules,
             registry,
             bus: Arc::new(MemoryBus::new()),
             authenticator: Authenticator::new(&config.auth_config()),
@@ -68,12 +68,23 @@ impl Runtime {
             tokio::select! { () = deliver.run() => {}, () = stopping.cancelled() => {} }
         });
 
+        let watched: Vec<_> =
+            config.modules.iter().filter(|module| module.watch).map(|module| module.name.clone()).collect();
+        if !watched.is_empty() {
+            let (deployer, stopping) = (Arc::clone(&deployer), dispatch.stopping().clone());
+            // Ends with the runtime; a deployment that is under way then has changed nothing yet, or is complete.
+            dispatch.spawn(async move {
+                tokio::select! { () = deployer.watch(&watched) => {}, () = stopping.cancelled() => {} }
+            });
+        }
+
         let metrics = exposition::registry(&services, &delivery, &sandbox);
         Ok(Self {
             config,
             services,
             delivery,
             sandbox,
+            deployer,
             tasks: Tasks::default(),
             dispatch,
             metrics: Arc::new(Mutex::new(metrics)),
@@ -104,6 +115,12 @@ impl Runtime {
         &self.sandbox
     }
 
+    /// Puts new versions of modules into service.
+    #[must_use]
+    pub fn deployer(&self) -> &Arc<Deployer> {
+        &self.deployer
+    }
+
     /// Owns the tasks of connections and requests.
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
@@ -113,7 +130,7 @@ impl Runtime {
     /// What is live now.
     #[must_use]
     pub fn generation(&self) -> Arc<Generation> {
-        self.services.modules.live()
+        self.services.registry.generation()
     }
 
     /// The metrics of the process: parts that stand on top add theirs.

@@ -1,4 +1,4 @@
-//! Who may publish.
+//! Who may publish, and who may administer.
 //!
 //! With a token: whoever shows it. Without: only this very machine, and only directly. A proxy makes every peer look
 //! like loopback, and any web page can make a browser on this machine send requests; both betray themselves by headers.
@@ -9,6 +9,7 @@ use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
 use hyper::{HeaderMap, Request, Version};
 
 use crate::auth::secret_matches;
+use crate::runtime::config::Secret;
 
 /// Who may use a route.
 #[derive(Clone)]
@@ -30,22 +31,44 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
+    /// Whoever shows the token; without one, whoever is here.
+    pub(super) fn new(token: Option<&Secret>) -> Self {
+        token.map_or(Self::Loopback, |token| Self::Token(token.reveal().to_owned()))
+    }
+
     /// Why the request may not, if it may not.
-    pub(super) fn refuse<B>(&self, request: &Request<B>, peer: SocketAddr) -> Option<&'static str> {
+    pub(super) fn refuse<B>(&self, request: &Request<B>, peer: SocketAddr, hint: &Hint) -> Option<&'static str> {
         let headers = request.headers();
         match self {
             Self::Token(token) => {
                 let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
                 let shown = shown.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
                 let holds = shown.is_some_and(|(_, shown)| secret_matches(shown.trim(), token));
-                (!holds).then_some("this route needs its token: send `Authorization: Bearer TOKEN` (subcast publish: --token, or SUBCAST_PUBLISH_TOKEN)")
+                (!holds).then_some(hint.token)
             }
-            Self::Loopback => (!is_direct_loopback(request, peer)).then_some(
-                "without a configured token this route answers only direct requests from the same machine: set [publish] token_env",
-            ),
+            Self::Loopback => (!is_direct_loopback(request, peer)).then_some(hint.loopback),
         }
     }
 }
+
+/// What to do, told to whoever is refused.
+#[derive(Debug)]
+pub(super) struct Hint {
+    token: &'static str,
+    loopback: &'static str,
+}
+
+/// For `POST /events`.
+pub(super) static PUBLISH: Hint = Hint {
+    token: "this route needs its token: send `Authorization: Bearer TOKEN` (subcast publish: --token, or SUBCAST_PUBLISH_TOKEN)",
+    loopback: "without a configured token this route answers only direct requests from the same machine: set [publish] token_env",
+};
+
+/// For `/admin`.
+pub(super) static ADMIN: Hint = Hint {
+    token: "this route needs its token: send `Authorization: Bearer TOKEN` (subcast deploy: --token, or SUBCAST_ADMIN_TOKEN)",
+    loopback: "without a configured token this route answers only direct requests from the same machine: set [admin] token_env",
+};
 
 /// Whether the request comes from a program on this machine, and neither through a proxy nor from a foreign web page.
 fn is_direct_loopback<B>(request: &Request<B>, peer: SocketAddr) -> bool {
@@ -126,7 +149,7 @@ mod tests {
     }
 
     fn loopback(pairs: &[(&'static str, &str)], peer: &str) -> bool {
-        Access::Loopback.refuse(&request(pairs), peer.parse().unwrap()).is_none()
+        Access::Loopback.refuse(&request(pairs), peer.parse().unwrap(), &PUBLISH).is_none()
     }
 
     #[test]
@@ -162,19 +185,19 @@ mod tests {
         let peer = "127.0.0.1:5000".parse().unwrap();
         let mut old = request(&[("host", "localhost")]);
         *old.version_mut() = Version::HTTP_10;
-        assert!(Access::Loopback.refuse(&old, peer).is_some());
+        assert!(Access::Loopback.refuse(&old, peer, &PUBLISH).is_some());
         let mut absolute = request(&[("host", "localhost")]);
         *absolute.uri_mut() = "http://evil.example/events".parse().unwrap();
-        assert!(Access::Loopback.refuse(&absolute, peer).is_some());
+        assert!(Access::Loopback.refuse(&absolute, peer, &PUBLISH).is_some());
     }
 
     #[test]
     fn a_configured_token_is_required_even_from_this_machine() {
         let access = Access::Token("secret".to_owned());
         let peer = "127.0.0.1:5000".parse().unwrap();
-        assert!(access.refuse(&request(&[("host", "localhost")]), peer).is_some());
-        assert!(access.refuse(&request(&[("authorization", "Bearer wrong")]), peer).is_some());
-        assert!(access.refuse(&request(&[("authorization", "Bearer secret")]), peer).is_none());
+        assert!(access.refuse(&request(&[("host", "localhost")]), peer, &ADMIN).is_some());
+        assert!(access.refuse(&request(&[("authorization", "Bearer wrong")]), peer, &ADMIN).is_some());
+        assert!(access.refuse(&request(&[("authorization", "Bearer secret")]), peer, &ADMIN).is_none());
     }
 
     #[test]

@@ -9,9 +9,9 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 use uuid::Uuid;
 
-use super::Shared;
 use super::response::{Reply, json, refusal};
 use super::routes::read_body;
+use super::{Shared, access};
 use crate::bus::Accepted;
 use crate::protocol::publish::{self, Kind, Published, Stamp};
 
@@ -20,7 +20,7 @@ const BATCH: usize = 256;
 
 /// Parses the whole body, then publishes all of it or nothing.
 pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
-    if let Some(reason) = shared.config.publish_access.refuse(&request, peer) {
+    if let Some(reason) = shared.config.publish_access.refuse(&request, peer, &access::PUBLISH) {
         return refusal(StatusCode::FORBIDDEN, reason);
     }
     let (headers, body) = match read_body(request, shared.config.max_publish).await {

@@ -49,7 +49,7 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, pee
         );
     };
     let variables = body.variables.unwrap_or_default();
-    let generation = shared.runtime.services().modules.live();
+    let generation = shared.runtime.services().registry.generation();
     match generation.documents.prepare(&body.query, body.operation_name.as_deref(), &variables) {
         Ok(Prepared::Response(response)) => answer(&headers, StatusCode::OK, response.to_string()),
         Ok(Prepared::Subscription(_)) => failed(

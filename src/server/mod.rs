@@ -4,6 +4,7 @@
 //! ([`remote`]).
 
 mod access;
+mod admin;
 mod error;
 mod events;
 mod graphql;
@@ -54,19 +55,21 @@ struct Config {
     allowed_origins: Option<Vec<String>>,
     /// Who may publish.
     publish_access: Access,
+    /// Who may administer.
+    admin_access: Access,
     /// Bounds of published events.
     publish_limits: publish::Limits,
 }
 
 impl Config {
     fn new(config: &config::Config) -> Self {
-        let token = config.publish_token.as_ref().map(|token| token.reveal().to_owned());
         Self {
             max_message: config.server.max_message,
             max_publish: config.server.max_publish,
             connections: config.limits.connections,
             allowed_origins: config.server.allowed_origins.clone(),
-            publish_access: token.map_or(Access::Loopback, Access::Token),
+            publish_access: Access::new(config.publish_token.as_ref()),
+            admin_access: Access::new(config.admin.token.as_ref()),
             publish_limits: publish::Limits::default(),
         }
     }
@@ -78,6 +81,8 @@ struct Shared {
     runtime: Arc<Runtime>,
     metrics: Metrics,
     websockets: Arc<Semaphore>,
+    /// Components that arrive at the same time.
+    uploads: Semaphore,
     ready: AtomicBool,
 }
 
@@ -101,7 +106,8 @@ impl Server {
         let metrics = Metrics::default();
         metrics.register(&mut runtime.metrics().lock());
         let websockets = Arc::new(Semaphore::new(config.connections));
-        let shared = Shared { config, runtime, metrics, websockets, ready: AtomicBool::new(true) };
+        let uploads = Semaphore::new(admin::UPLOADS);
+        let shared = Shared { config, runtime, metrics, websockets, uploads, ready: AtomicBool::new(true) };
         Ok(Self { listener, shared: Arc::new(shared) })
     }
 

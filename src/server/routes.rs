@@ -13,7 +13,7 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use super::response::{Reply, refusal, text, with_type};
 use super::upgrade::{self, Slot};
-use super::{Shared, events, graphql};
+use super::{Shared, admin, events, graphql};
 
 /// For how long a client may take to send the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,6 +27,9 @@ pub(super) async fn route(shared: Arc<Shared>, request: Request<Incoming>, peer:
         }
         (&Method::POST, "/graphql") => graphql::handle(&shared, request, peer).await,
         (&Method::POST, "/events") => events::handle(&shared, request, peer).await,
+        (_, path) if path == "/admin/modules" || path.starts_with("/admin/modules/") => {
+            admin::handle(&shared, request, peer).await
+        }
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => readiness(&shared),
         (&Method::GET, "/metrics") => with_type(
@@ -37,9 +40,10 @@ pub(super) async fn route(shared: Arc<Shared>, request: Request<Incoming>, peer:
         (_, "/graphql") => not_allowed("POST, or GET with a WebSocket upgrade", "GET, POST"),
         (_, "/events") => not_allowed("POST", "POST"),
         (_, "/healthz" | "/readyz" | "/metrics") => not_allowed("GET", "GET"),
-        _ => {
-            refusal(StatusCode::NOT_FOUND, "no such route; there are /graphql, /events, /healthz, /readyz and /metrics")
-        }
+        _ => refusal(
+            StatusCode::NOT_FOUND,
+            "no such route; there are /graphql, /events, /admin/modules, /healthz, /readyz and /metrics",
+        ),
     }
 }
 
@@ -51,7 +55,7 @@ fn readiness(shared: &Shared) -> Reply {
     }
 }
 
-fn not_allowed(use_instead: &str, allow: &'static str) -> Reply {
+pub(super) fn not_allowed(use_instead: &str, allow: &'static str) -> Reply {
     let mut reply = refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("use {use_instead}"));
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     reply

@@ -18,19 +18,17 @@ use crate::auth::Authenticator;
 use crate::bus::MemoryBus;
 use crate::graphql::GraphqlError;
 use crate::ids::{ConnectionId, OperationId};
-use crate::modules::{Modules, Request as Prepared};
+use crate::modules::Request as Prepared;
 use crate::outbox::{self, Item, Operation, Outbox};
 use crate::principal::Principal;
 use crate::protocol::transport_ws::{Config, Connection};
 use crate::protocol::{CloseCode, CloseReason, Output, Request};
-use crate::registry::{EndReason, Registry, Subscriber, SubscriptionGuard};
+use crate::registry::{EndReason, Registry, SubscribeError, Subscriber, SubscriptionGuard};
 
 /// What all sessions of a host share.
 #[derive(Debug)]
 pub struct Services {
-    /// Live modules and their schema.
-    pub modules: Modules,
-    /// Live subscriptions.
+    /// Live subscriptions, and the generation that serves them.
     pub registry: Registry,
     /// Where positions come from.
     pub bus: Arc<MemoryBus>,
@@ -222,7 +220,7 @@ impl Session {
                 }
             }
             Item::Error { operation, errors } => {
-                if self.end_subscription(&operation, EndReason::ResolverCompleted) {
+                if self.end_subscription(&operation, EndReason::SchemaChanged) {
                     self.connection.error(&operation.id, &errors);
                     self.advance();
                 }
@@ -305,7 +303,7 @@ impl Session {
 
     fn subscribe(&mut self, id: &OperationId, request: &Request) {
         let Some(principal) = self.principal.clone() else { return };
-        let generation = self.services.modules.live();
+        let generation = self.services.registry.generation();
         let prepared =
             generation.documents.prepare(&request.query, request.operation_name.as_deref(), &request.variables);
         let plan = match prepared {
@@ -321,20 +319,20 @@ impl Session {
             }
             Err(errors) => return self.refuse(id, &errors),
         };
-        let Some((field, module)) = generation.field(&plan.field) else {
-            return self.refuse(id, &[GraphqlError::new(format!("no resolver serves Subscription.{}", plan.field))]);
-        };
         if !self.connection.start(id) {
             return;
         }
         let operation = Arc::new(Operation::new(id.clone()));
         let subscriber = Subscriber { principal, operation: Arc::clone(&operation), outbox: Arc::clone(&self.outbox) };
-        let bus = &self.services.bus;
-        match self.services.registry.subscribe(field, module, plan, subscriber, || bus.position()) {
+        let source = generation.documents.source(&request.query, request.operation_name.as_deref(), &request.variables);
+        let Services { bus, registry, .. } = &*self.services;
+        let field = Arc::clone(&plan.field);
+        match registry.subscribe(&generation, plan, source, subscriber, || bus.position()) {
             Ok(guard) => {
-                tracing::debug!(connection = %self.id, subscription = %guard.id(), field = %field.name, "subscribed");
+                tracing::debug!(connection = %self.id, subscription = %guard.id(), %field, "subscribed");
                 self.subscriptions.insert(id.clone(), Live { operation, guard });
             }
+            Err(SubscribeError::Operation(errors)) => self.refuse(id, &errors),
             Err(error) => self.refuse(id, &[GraphqlError::new(error.to_string())]),
         }
     }

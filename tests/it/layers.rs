@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["modules"],
     &["registry"],
     &["delivery", "session"],
+    &["deploy"],
     &["runtime"],
     &["server"],
     &["cli"],

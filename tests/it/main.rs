@@ -15,3 +15,5 @@ mod order;
 mod publish;
 mod subscribe;
 mod support;
+mod swap;
+mod swap_refusals;

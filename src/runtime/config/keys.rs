@@ -166,6 +166,28 @@ pub(super) static SECTIONS: &[Section] = &[
         )],
     },
     Section {
+        name: "admin",
+        about: "Who may look at the host and change its modules while it serves, and where their versions are kept.",
+        keys: &[
+            key(
+                "token_env",
+                Unset("\"SUBCAST_ADMIN_TOKEN\""),
+                "Name of the environment variable that holds the token of /admin. Unset: only direct requests from the same machine are answered.",
+            ),
+            key(
+                "store",
+                Unset("\"/var/lib/subcast\""),
+                "Folder of deployed versions, for this host alone, relative to this file. Unset: `.subcast/NAME` beside this file, which is called NAME.toml; without a file, deployed versions end with the host.",
+            ),
+            key("versions", Is("5"), "Versions kept per module, the live one included: how far a rollback reaches."),
+            key(
+                "trusted_keys",
+                Unset("[\"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=\"]"),
+                "Public ed25519 keys (`subcast sign` prints them). With any, every module must be signed by one of them; the signature of m.wasm is m.wasm.sig beside it. Unset: signatures are not looked at.",
+            ),
+        ],
+    },
+    Section {
         name: "sandbox",
         about: "Where resolvers run.",
         keys: &[
@@ -203,7 +225,21 @@ pub(super) static SECTIONS: &[Section] = &[
                 Unset("\"users\""),
                 "What it is called in logs and errors: letters, digits, `-`, `_` and `.`. Unset: the file's name without extension.",
             ),
-            key("path", Unset("\"users.wasm\""), "The component, relative to this file. Required."),
+            key(
+                "path",
+                Unset("\"users.wasm\""),
+                "The component, relative to this file. Unset: nothing is served under this name until it is deployed.",
+            ),
+            key(
+                "channels",
+                Unset("[\"users\", \"orders:*\"]"),
+                "Channels that it may listen to; `*` at the end stands for any rest. Unset: those that its resolvers name.",
+            ),
+            key(
+                "watch",
+                Within("false"),
+                "Whether a new file at `path` is deployed as soon as it is there. Replace files by renaming. SIGHUP does it for all modules at once.",
+            ),
             key("cpu", Within("\"100ms\""), "Computing time of one call. Beyond, the call is interrupted and fails."),
             key(
                 "wall",
@@ -234,13 +270,11 @@ pub(super) static LATER: &[(&str, &str, &str)] = &[
     ("bus", "consumer_group", "the memory bus has none"),
     ("bus", "history", "the memory bus has none"),
     ("audit", "", "remove it"),
-    ("admin", "", "remove it"),
+    ("admin", "listen", "protect the routes with token_env"),
     ("telemetry", "otlp", "scrape GET /metrics"),
-    (MODULE, "channels", "a module listens to the channels that its resolvers name"),
     (MODULE, "isolation", "instances are shared between calls"),
     (MODULE, "fetch", "a module has no network"),
     (MODULE, "settings", "keep settings in the module's sources"),
-    (MODULE, "watch", "restart the host after a build"),
     ("policy", "", "restrict events by `where` in the resolver"),
     ("validation", "", "check events before they are published"),
 ];

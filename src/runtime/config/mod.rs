@@ -25,10 +25,10 @@ pub use error::ConfigError;
 pub use module::{ModuleConfig, module_name};
 pub use reference::reference;
 pub use secret::Secret;
-pub use sections::{Auth, BusKind, Jwt, Limits, LogFormat, Server, Telemetry};
+pub use sections::{Admin, Auth, BusKind, Jwt, Limits, LogFormat, Server, Telemetry};
 
 use crate::protocol::transport_ws;
-use crate::{auth, graphql, outbox, registry, sandbox};
+use crate::{auth, deploy, graphql, outbox, registry, sandbox};
 use environment::Environment;
 use layers::Layers;
 use settings::{Origin, Raw};
@@ -61,12 +61,16 @@ pub struct Config {
     pub bus: BusKind,
     /// `[publish] token_env`, resolved: the token of `POST /events`. Without it only this machine may publish.
     pub publish_token: Option<Secret>,
+    /// `[admin]`
+    pub admin: Admin,
     /// `[sandbox]`
     pub sandbox: sandbox::Config,
     /// `[telemetry]`
     pub telemetry: Telemetry,
     /// `[[module]]`, or those of the command line.
     pub modules: Vec<ModuleConfig>,
+    /// Limits of modules that nobody configured.
+    pub module_presets: sandbox::Limits,
 }
 
 impl Config {
@@ -90,10 +94,12 @@ impl Config {
             limits: Limits::read(layers.section("limits"))?,
             outbox: sections::outbox(layers.section("delivery"))?,
             bus: layers.section("bus").read("kind")?,
-            publish_token: sections::publish_token(layers.section("publish"), &environment)?,
+            publish_token: sections::token(layers.section("publish"), &environment)?,
+            admin: Admin::read(layers.section("admin"), &environment, file)?,
             sandbox: sections::sandbox(layers.section("sandbox"), folder)?,
             telemetry: Telemetry::read(layers.section("telemetry"))?,
             modules: module::modules(&layers, folder, overrides.modules)?,
+            module_presets: module::presets(&layers)?,
         })
     }
 
@@ -112,6 +118,25 @@ impl Config {
             depth: self.limits.depth,
             expanded_fields: self.limits.document_fields,
             ..graphql::Limits::default()
+        }
+    }
+
+    /// For deployments.
+    #[must_use]
+    pub fn deploy_config(&self) -> deploy::Config {
+        let module = |module: &ModuleConfig| deploy::ModuleConfig {
+            name: module.name.clone(),
+            path: module.path.clone(),
+            limits: module.limits(),
+            channels: module.channels.clone(),
+        };
+        deploy::Config {
+            modules: self.modules.iter().map(module).collect(),
+            presets: self.module_presets,
+            graphql: self.graphql_limits(),
+            store: self.admin.store.clone(),
+            versions: self.admin.versions,
+            trusted_keys: self.admin.trusted_keys.clone(),
         }
     }
 

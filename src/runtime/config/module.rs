@@ -15,8 +15,12 @@ use crate::sandbox;
 pub struct ModuleConfig {
     /// What it is called in logs and errors.
     pub name: String,
-    /// The component.
-    pub path: PathBuf,
+    /// The component; `None` for one that is only deployed.
+    pub path: Option<PathBuf>,
+    /// Channels that it may listen to; `None`: those that it asks for.
+    pub channels: Option<Vec<String>>,
+    /// Whether a new file is deployed as soon as it is there.
+    pub watch: bool,
     limits: sandbox::Limits,
 }
 
@@ -29,20 +33,24 @@ impl ModuleConfig {
 
     fn read(settings: &Settings, folder: &Path) -> Result<Self, ConfigError> {
         let limits = limits(settings)?;
-        let path = settings.given_path("path", folder)?.ok_or_else(|| ConfigError::Missing {
-            place: settings.place("path"),
-            key: "path",
-            hint: "write the component's file, for example path = \"users.wasm\"",
-        })?;
+        let path = settings.given_path("path", folder)?;
         let name = match settings.given::<String>("name")? {
             Some(name) if name.chars().all(is_name_character) => name,
             Some(name) => {
                 let problem = format!("expected letters, digits, `-`, `_` and `.`, found {name:?}");
                 return Err(settings.wrong("name", problem));
             }
-            None => module_name(&path),
+            None => path.as_deref().map(module_name).ok_or_else(|| ConfigError::Missing {
+                place: settings.place("path"),
+                key: "path",
+                hint: "write the component's file, for example path = \"users.wasm\", or the `name` under which it will be deployed",
+            })?,
         };
-        Ok(Self { name, path, limits })
+        let (channels, watch) = (settings.given("channels")?, settings.read("watch")?);
+        if watch && path.is_none() {
+            return Err(settings.wrong("watch", "there is no `path` to watch".to_owned()));
+        }
+        Ok(Self { name, path, channels, watch, limits })
     }
 }
 
@@ -58,32 +66,39 @@ fn is_name_character(c: char) -> bool {
 }
 
 /// All modules. Those of the command line take the place of those of the file; one that has the name of one of the file
-/// keeps its limits.
+/// keeps its keys.
 pub(super) fn modules(layers: &Layers, folder: &Path, named: Vec<PathBuf>) -> Result<Vec<ModuleConfig>, ConfigError> {
     let mut modules = Vec::new();
     for settings in &layers.modules {
         modules.push(ModuleConfig::read(settings, folder)?);
     }
     if !named.is_empty() {
-        let presets = limits(&layers.no_module())?;
-        let limits_of: HashMap<String, sandbox::Limits> =
-            modules.drain(..).map(|module| (module.name, module.limits)).collect();
+        let presets = presets(layers)?;
+        let mut described: HashMap<String, ModuleConfig> =
+            modules.drain(..).map(|module| (module.name.clone(), module)).collect();
         modules.extend(named.into_iter().map(|path| {
             let name = module_name(&path);
-            let limits = limits_of.get(&name).copied().unwrap_or(presets);
-            ModuleConfig { name, path, limits }
+            match described.remove(&name) {
+                Some(module) => ModuleConfig { path: Some(path), ..module },
+                None => ModuleConfig { name, path: Some(path), channels: None, watch: false, limits: presets },
+            }
         }));
     }
     for (index, module) in modules.iter().enumerate() {
         if let Some(first) = modules[..index].iter().find(|first| first.name == module.name) {
             return Err(ConfigError::SameName {
                 name: module.name.clone(),
-                first: first.path.clone(),
-                second: module.path.clone(),
+                first: first.path.clone().unwrap_or_default(),
+                second: module.path.clone().unwrap_or_default(),
             });
         }
     }
     Ok(modules)
+}
+
+/// Limits of a module that nobody configured.
+pub(super) fn presets(layers: &Layers) -> Result<sandbox::Limits, ConfigError> {
+    limits(&layers.no_module())
 }
 
 fn limits(settings: &Settings) -> Result<sandbox::Limits, ConfigError> {

@@ -1,14 +1,15 @@
 //! The sections as types, each read from what was set of it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::secret::Secret;
-use super::setting::{Choice, Count, Interval, LogDirectives, Size, WebOrigin};
+use super::setting::{Choice, Count, Interval, LogDirectives, Setting, Size, WebOrigin};
 use super::settings::Settings;
+use crate::deploy::TrustedKey;
 use crate::outbox::SlowConsumer;
 use crate::{outbox, sandbox};
 
@@ -75,6 +76,19 @@ pub struct Limits {
     pub document_tokens: usize,
     /// Fields of an operation, fragments expanded.
     pub document_fields: usize,
+}
+
+/// Who may change modules, and where their versions are kept.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The token of `/admin`. Without it only this machine is answered.
+    pub token: Option<Secret>,
+    /// Folder of deployed versions; `None`: they end with the host.
+    pub store: Option<PathBuf>,
+    /// Versions kept per module.
+    pub versions: usize,
+    /// Keys of those who may sign modules. Empty: signatures are not looked at.
+    pub trusted_keys: Vec<TrustedKey>,
 }
 
 /// What the host tells about itself.
@@ -182,6 +196,34 @@ impl Telemetry {
     }
 }
 
+impl Admin {
+    /// `file` is the configuration file, if there is one.
+    pub(super) fn read(
+        settings: &Settings,
+        environment: &Environment,
+        file: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let given = settings.given_path("store", folder)?;
+        // One for each file: hosts with configurations of their own must not meet in it.
+        let beside = || Some(folder.join(".subcast").join(file?.file_stem()?));
+        Ok(Self {
+            token: token(settings, environment)?,
+            store: given.or_else(beside),
+            versions: settings.read::<Count>("versions")?.0,
+            trusted_keys: settings.given("trusted_keys")?.unwrap_or_default(),
+        })
+    }
+}
+
+impl Setting for TrustedKey {
+    const EXPECTED: &'static str = "a public ed25519 key";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
 pub(super) fn outbox(settings: &Settings) -> Result<outbox::Limits, ConfigError> {
     Ok(outbox::Limits {
         messages: settings.read::<Count>("outbox.messages")?.0,
@@ -190,7 +232,8 @@ pub(super) fn outbox(settings: &Settings) -> Result<outbox::Limits, ConfigError>
     })
 }
 
-pub(super) fn publish_token(settings: &Settings, environment: &Environment) -> Result<Option<Secret>, ConfigError> {
+/// The secret that `token_env` names.
+pub(super) fn token(settings: &Settings, environment: &Environment) -> Result<Option<Secret>, ConfigError> {
     let variable = settings.given("token_env")?;
     variable.map(|variable| environment.secret(settings.place("token_env"), variable, 1)).transpose()
 }

@@ -58,7 +58,20 @@ fn the_presets_of_a_module_are_those_of_the_sandbox() {
 
 #[test]
 fn the_reference_parses_to_the_presets() {
-    assert_eq!(format!("{:?}", load(&reference()).unwrap()), format!("{:?}", defaults()));
+    // The one preset that follows from where the file is.
+    let without_store = |mut config: Config| {
+        config.admin.store = None;
+        format!("{config:?}")
+    };
+    assert_eq!(without_store(load(&reference()).unwrap()), without_store(defaults()));
+}
+
+#[test]
+fn deployed_versions_are_kept_beside_the_file() {
+    let store = load("").unwrap().admin.store.unwrap();
+    assert_eq!(store.parent(), Some(std::env::temp_dir().join(".subcast").as_path()));
+    assert_eq!(defaults().admin.store, None);
+    assert_eq!(load("[admin]\nstore = \"x\"").unwrap().admin.store, Some(std::env::temp_dir().join("x")));
 }
 
 #[test]
@@ -69,7 +82,8 @@ fn every_example_of_the_reference_holds() {
         .lines()
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line).to_owned())
         .collect();
-    let environment = [("SUBCAST_JWT_SECRET", SECRET), ("SUBCAST_PUBLISH_TOKEN", "token")];
+    let environment =
+        [("SUBCAST_JWT_SECRET", SECRET), ("SUBCAST_PUBLISH_TOKEN", "token"), ("SUBCAST_ADMIN_TOKEN", "admin")];
     let config = load_with(&uncommented.join("\n"), &environment, Overrides::default()).unwrap();
     assert_eq!(config.modules[0].name, "users");
     assert_eq!(config.auth.jwt.unwrap().secret.reveal(), SECRET);
@@ -98,6 +112,7 @@ fn every_key_but_those_of_modules_has_a_variable() {
                 ("SUBCAST_AUTH_JWT_SECRET_ENV", "SUBCAST_JWT_SECRET"),
                 ("SUBCAST_JWT_SECRET", SECRET),
                 ("SUBCAST_PUBLISH_TOKEN", "token"),
+                ("SUBCAST_ADMIN_TOKEN", "admin"),
             ];
             environment.push((&variable, text.trim_matches(['[', ']', '"'])));
             let loaded = load_with("", &environment, Overrides::default());
@@ -306,21 +321,25 @@ fn modules_are_found_beside_the_file_and_those_of_the_command_line_replace_them(
     let text =
         "[[module]]\nname = \"users\"\npath = \"a/b.wasm\"\ncpu = \"5ms\"\n[[module]]\npath = \"/abs/orders.wasm\"\n";
     let modules = load(text).unwrap().modules;
-    assert_eq!(modules[0].path, std::env::temp_dir().join("a/b.wasm"));
-    assert_eq!((modules[1].name.as_str(), modules[1].path.as_path()), ("orders", Path::new("/abs/orders.wasm")));
+    assert_eq!(modules[0].path, Some(std::env::temp_dir().join("a/b.wasm")));
+    assert_eq!((modules[1].name.as_str(), modules[1].path.as_deref()), ("orders", Some(Path::new("/abs/orders.wasm"))));
 
     let given = Overrides { modules: vec!["x/users.wasm".into(), "my module.wasm".into()], ..Overrides::default() };
     let modules = load_with(text, &[], given).unwrap().modules;
     let seen: Vec<_> = modules
         .iter()
-        .map(|module| (module.name.as_str(), module.path.to_str().unwrap(), module.limits().cpu.as_millis()))
+        .map(|module| {
+            (module.name.as_str(), module.path.as_ref().unwrap().to_str().unwrap(), module.limits().cpu.as_millis())
+        })
         .collect();
     assert_eq!(seen, [("users", "x/users.wasm", 5), ("my-module", "my module.wasm", 100)]);
 }
 
 #[test]
 fn modules_that_cannot_be_are_refused() {
-    assert!(refusal("[[module]]\nname = \"a\"").starts_with("FILE:1: [module]: `path` is missing"));
+    assert!(refusal("[[module]]\ncpu = \"1ms\"").starts_with("FILE:1: [module]: `path` is missing"));
+    assert_eq!(load("[[module]]\nname = \"a\"").unwrap().modules[0].path, None);
+    assert!(refusal("[[module]]\nname = \"a\"\nwatch = true").contains("there is no `path` to watch"));
     assert!(refusal("[[module]]\npath = \"x\"\nname = \"a b\"").contains("expected letters, digits"));
     assert!(
         refusal("[[module]]\npath = \"a/x.wasm\"\n[[module]]\npath = \"b/x.wasm\"")

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::ConnectError;
+use super::exchange::ExchangeError;
 
 /// Why events were not published.
 #[derive(Debug, Error)]
@@ -33,6 +34,48 @@ pub enum PublishError {
     /// The connection broke.
     #[error("the connection broke before the host answered, so it is not known whether the events were published: {0}")]
     Broken(String),
+}
+
+impl From<ExchangeError> for PublishError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Connect(error) => Self::Connect(error),
+            ExchangeError::Broken(reason) => Self::Broken(reason),
+            ExchangeError::Token => Self::Forbidden(error.to_string()),
+        }
+    }
+}
+
+/// Why a host did not do what an operator asked.
+#[derive(Debug, Error)]
+pub enum AdminError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The host says why not.
+    #[error("{0}")]
+    Refused(String),
+    /// An answer that no Subcast host gives.
+    #[error("unexpected answer {status} of {url}; is this a Subcast host?")]
+    Unexpected {
+        /// HTTP status.
+        status: u16,
+        /// What was asked.
+        url: String,
+    },
+    /// The connection broke.
+    #[error("the connection broke before the host answered; `subcast modules` tells what is live: {0}")]
+    Broken(String),
+}
+
+impl From<ExchangeError> for AdminError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Connect(error) => Self::Connect(error),
+            ExchangeError::Broken(reason) => Self::Broken(reason),
+            ExchangeError::Token => Self::Refused(error.to_string()),
+        }
+    }
 }
 
 /// Why a subscription did not begin, or why it ended.

@@ -1,16 +1,20 @@
-//! The client side of the command line: subscribe over WebSocket, publish over HTTP. Small on purpose: one operation per
+//! The client side of the command line: subscribe over WebSocket, publish and administer over HTTP. Small on purpose: one operation per
 //! connection, no reconnecting, no TLS.
 
 mod address;
+mod admin;
 mod connect;
 mod error;
+mod exchange;
 mod publish;
 mod subscribe;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Address, AddressError};
+pub use admin::{Admin, Permission};
 pub use connect::ConnectError;
-pub use error::{GraphqlErrors, PublishError, SubscribeError};
+pub use error::{AdminError, GraphqlErrors, PublishError, SubscribeError};
+pub use exchange::ExchangeError;
 pub use publish::Publisher;
 pub use subscribe::{Operation, Subscription};

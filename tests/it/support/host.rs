@@ -44,6 +44,9 @@ impl Host {
         let mut config = Config::load(Some(file.path()), environment, Overrides::default()).unwrap();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         guests::share_cache(&mut config);
+        if !extra.contains("store = ") {
+            config.admin.store = None;
+        }
         let port = Port::take(config.server.listen).unwrap();
         let runtime = Arc::new(Runtime::start(config).await.unwrap());
         let server = Server::listen(port, Arc::clone(&runtime)).unwrap();
@@ -71,6 +74,18 @@ impl Host {
 
     pub async fn get(&self, path: &str) -> (u16, String) {
         request(self.address, "GET", path, &[], b"").await
+    }
+
+    /// Asks for a module to be deployed: status, and the answer.
+    pub async fn put(&self, name: &str, component: &std::path::Path, query: &str) -> (u16, Value) {
+        deploy(self.address, name, &std::fs::read(component).unwrap(), query, &[]).await
+    }
+
+    /// Deploys a module, which must work.
+    pub async fn deploy(&self, name: &str, component: &std::path::Path) -> Value {
+        let (status, report) = self.put(name, component, "").await;
+        assert_eq!(status, 200, "{report}");
+        report
     }
 
     /// Live subscriptions.
@@ -125,6 +140,21 @@ pub async fn exchange(
     let answer = timeout(PATIENCE, exchange).await.expect("an answer in time");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     (head.to_owned(), body.to_owned())
+}
+
+/// `PUT /admin/modules/NAME`: status, and the answer.
+pub async fn deploy(
+    address: SocketAddr,
+    name: &str,
+    component: &[u8],
+    query: &str,
+    more: &[(&str, &str)],
+) -> (u16, Value) {
+    let mut headers = vec![("content-type", "application/wasm")];
+    headers.extend_from_slice(more);
+    let path = format!("/admin/modules/{name}{query}");
+    let (status, body) = request(address, "PUT", &path, &headers, component).await;
+    (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}")))
 }
 
 /// The value of a header in the head of an answer.

@@ -1,0 +1,187 @@
+//! `subcast deploy`, `subcast rollback`, `subcast modules`: the modules of a running host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::subscribe::{HOST, bare};
+use super::terminal::Progress;
+use super::{output, text, wait_for};
+use crate::runtime::config::module_name;
+use crate::server::remote::{Address, Admin, Permission};
+
+/// Where the host is, and who asks.
+#[derive(Debug, Args)]
+struct To {
+    #[arg(long = "to", value_name = "URL", value_parser = Address::parse, help = HOST)]
+    url: Address,
+    /// Token of the host's admin routes
+    #[arg(long, value_name = "TOKEN", env = "SUBCAST_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+impl To {
+    fn admin(&self) -> Result<Admin, Failure> {
+        let token = self.token.as_deref().map(bare).filter(|token| !token.is_empty());
+        Admin::new(self.url.clone(), token).map_err(Failure::failed)
+    }
+}
+
+#[derive(Debug, Args)]
+struct Allowed {
+    /// End the subscriptions that do not fit the new version; they get the error `SCHEMA_CHANGED`
+    #[arg(long)]
+    force: bool,
+    /// Let the new version show more than the one before
+    #[arg(long)]
+    allow_widening: bool,
+}
+
+impl From<&Allowed> for Permission {
+    fn from(allowed: &Allowed) -> Self {
+        Self { force: allowed.force, allow_widening: allowed.allow_widening }
+    }
+}
+
+/// Put a new version of a module into service on a running host; no subscriber and no event is lost
+#[derive(Debug, Args)]
+pub(super) struct Deploy {
+    /// Component made by `subcast build`
+    #[arg(value_name = "MODULE")]
+    module: PathBuf,
+    /// The module that it is a version of [default: the file's name without extension]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    to: To,
+    #[command(flatten)]
+    allowed: Allowed,
+    /// Print the host's report
+    #[arg(long)]
+    json: bool,
+}
+
+/// Go back to the version before on a running host
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    /// The module
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Go back to the kept version whose digest begins so
+    #[arg(long, value_name = "DIGEST")]
+    version: Option<String>,
+    #[command(flatten)]
+    to: To,
+    #[command(flatten)]
+    allowed: Allowed,
+    /// Print the host's report
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show the modules of a running host, and their versions
+#[derive(Debug, Args)]
+pub(super) struct Modules {
+    #[command(flatten)]
+    to: To,
+    /// Print them as one object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn deploy(arguments: &Deploy) -> Result<(), Failure> {
+    let Deploy { module, name, to, allowed, json } = arguments;
+    let unread = |error| Failure::failed(format!("failed to read {}: {error}", module.display()));
+    let component = fs::read(module).map_err(unread)?;
+    if module.extension().is_some_and(|extension| extension == "py") {
+        let file = module.display();
+        return Err(Failure::usage(format!(
+            "{file} is Python; build it with `subcast build {file}`, and deploy what this makes"
+        )));
+    }
+    let name = name.clone().unwrap_or_else(|| module_name(module));
+    let signature = signature(module)?;
+    let mut admin = to.admin()?;
+    let progress = Progress::start(format_args!(
+        "deploying {name}: a version that is new to the host is compiled there, for some seconds"
+    ));
+    let report = wait_for(async {
+        let deployed = admin.deploy(&name, component.into(), signature.as_deref(), allowed.into()).await;
+        deployed.map_err(Failure::failed)
+    })?;
+    drop(progress);
+    tell(&report, *json)
+}
+
+pub(super) fn rollback(arguments: &Rollback) -> Result<(), Failure> {
+    let Rollback { name, version, to, allowed, json } = arguments;
+    let mut admin = to.admin()?;
+    let report =
+        wait_for(async { admin.rollback(name, version.as_deref(), allowed.into()).await.map_err(Failure::failed) })?;
+    tell(&report, *json)
+}
+
+pub(super) fn modules(arguments: &Modules) -> Result<(), Failure> {
+    let mut admin = arguments.to.admin()?;
+    let answer = wait_for(async { admin.modules().await.map_err(Failure::failed) })?;
+    if arguments.json {
+        return output::json(&answer);
+    }
+    let none = Vec::new();
+    for module in answer["modules"].as_array().unwrap_or(&none) {
+        let live = module["digest"].as_str();
+        let fields: Vec<_> = module["fields"].as_array().unwrap_or(&none).iter().filter_map(Value::as_str).collect();
+        let state = live.map_or("removed".to_owned(), |digest| format!("{digest:.12}  {}", fields.join(", ")));
+        output::line(format_args!("{}  {state}", plain(&module["name"])))?;
+        for version in module["versions"].as_array().unwrap_or(&none).iter().rev() {
+            let digest = version["digest"].as_str().unwrap_or_default();
+            let mark = if Some(digest) == live { "*" } else { " " };
+            let size = text::size(version["size"].as_u64().unwrap_or_default());
+            output::line(format_args!("  {mark} {digest:.12}  {}  {size}", plain(&version["deployed"])))?;
+        }
+    }
+    Ok(())
+}
+
+/// The signature beside the file, if there is one.
+fn signature(module: &Path) -> Result<Option<String>, Failure> {
+    let mut beside = module.as_os_str().to_owned();
+    beside.push(".sig");
+    match fs::read_to_string(&beside) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::failed(format!("failed to read {}: {error}", Path::new(&beside).display()))),
+    }
+}
+
+/// What was done, in one sentence.
+fn tell(report: &Value, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return output::json(report);
+    }
+    let name = plain(&report["name"]);
+    let digest = report["digest"].as_str().unwrap_or_default();
+    if report["unchanged"] == true {
+        return output::line(format_args!("{name} {digest:.12} is live already"));
+    }
+    let moved = text::count(report["moved"].as_u64().unwrap_or_default(), "subscription");
+    let before = report["previous"].as_str().map_or("new".to_owned(), |digest| format!("{digest:.12} before"));
+    let milliseconds = report["ms"]["live"].as_u64().unwrap_or_default();
+    let mut said = format!("{name} {digest:.12} is live after {milliseconds} ms ({before}); {moved} moved");
+    let ended = report["ended"].as_array().into_iter().flatten().filter_map(|ended| ended["subscriptions"].as_u64());
+    let ended = ended.sum::<u64>();
+    if ended > 0 {
+        said = format!("{said}, {} ended", text::count(ended, "subscription"));
+    }
+    if report["stored"] == false {
+        said.push_str("; after a restart of the host the version before will be live (it has no store)");
+    }
+    output::line(said)
+}
+
+fn plain(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,338 @@
+//! New versions of modules on a host that serves: from a file or an upload to what is live, without a lost event.
+//!
+//! Receive → verify → compile → start → self-test → check → publish → drain → drop. Until a version is published, the one
+//! before it serves, whatever goes wrong; from then on the new one does, and the old one ends when it has delivered what
+//! it still owed. One at a time.
+
+mod config;
+mod error;
+mod record;
+mod report;
+mod self_test;
+mod signature;
+mod start;
+mod store;
+mod watch;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+pub use config::{Config, ModuleConfig};
+pub use error::{DeployError, Stage};
+pub use report::{Ended, Report, Status, Times};
+pub use signature::{SignatureError, TrustedKey, public, sign};
+pub use start::{Loaded, StartError, load};
+pub use store::{StoreError, Version};
+
+use crate::delivery::Delivery;
+use crate::modules::Generation;
+use crate::registry::Registry;
+use crate::sandbox::{Module, Sandbox};
+use config::{check_grants, check_name};
+use record::Records;
+use report::{log, status};
+use store::Incoming;
+
+/// Most bytes of a component.
+const MOST_BYTES: u64 = 256 << 20;
+/// For how long the answers of an old version are waited for before a swap counts as done. Each call has its own limits,
+/// far below this.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// What a deployment may do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Permission {
+    /// End subscriptions that do not fit.
+    pub force: bool,
+    /// Show more than before.
+    pub allow_widening: bool,
+}
+
+/// Deploys. Share it behind an [`Arc`].
+#[derive(Debug)]
+pub struct Deployer {
+    config: Config,
+    sandbox: Sandbox,
+    registry: Registry,
+    delivery: Delivery,
+    records: Arc<Mutex<Records>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// A component on its way in.
+#[derive(Debug)]
+pub struct Upload(Incoming);
+
+impl Upload {
+    /// Appends a part of it.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DeployError> {
+        if self.0.size() + bytes.len() as u64 > MOST_BYTES {
+            return Err(DeployError::TooLarge { most: MOST_BYTES });
+        }
+        Ok(self.0.write(bytes)?)
+    }
+}
+
+impl Deployer {
+    /// A deployer that knows what was loaded at the start.
+    #[must_use]
+    pub fn new(config: Config, loaded: Loaded, sandbox: Sandbox, registry: Registry, delivery: Delivery) -> Self {
+        let records = Arc::new(Mutex::new(loaded.records));
+        Self { config, sandbox, registry, delivery, records, turn: tokio::sync::Mutex::default() }
+    }
+
+    /// Room for a component that is about to arrive. What does not arrive completely leaves nothing behind.
+    pub async fn receive(&self) -> Result<Upload, DeployError> {
+        Ok(Upload(self.with_records(|records| records.store()?.incoming()).await??))
+    }
+
+    /// Deploys an uploaded component.
+    pub async fn deploy(
+        &self,
+        name: &str,
+        upload: Upload,
+        signature: Option<String>,
+        permission: Permission,
+    ) -> Result<Report, DeployError> {
+        check_name(name)?;
+        let _turn = self.turn.lock().await;
+        self.put(name, upload.0, signature, false, permission).await
+    }
+
+    /// Deploys the file of a configured module again, if it is another one than before.
+    pub async fn reload(&self, name: &str, permission: Permission) -> Result<Report, DeployError> {
+        let unknown = || DeployError::Unknown(name.to_owned());
+        let path = self.config.module(name).and_then(|module| module.path.clone()).ok_or_else(unknown)?;
+        let _turn = self.turn.lock().await;
+        let mut file = File::open(&path)?;
+        let hashed = tokio::task::spawn_blocking(move || store::hash(&mut file).map(|(digest, _)| (file, digest)));
+        let (file, digest) = hashed.await.map_err(io::Error::other)??;
+        if let Some(report) = self.unchanged(name, &digest) {
+            return Ok(report);
+        }
+        let signature = signature_beside(&path)?;
+        let Upload(mut incoming) = self.receive().await?;
+        let copied = tokio::task::spawn_blocking(move || incoming.copy(&file).map(|()| incoming));
+        let incoming = copied.await.map_err(io::Error::other)??;
+        self.put(name, incoming, signature, true, permission).await
+    }
+
+    /// Deploys every configured file that is another one than before. What is refused is in the log, and what was live in
+    /// its place goes on.
+    pub async fn reload_all(&self) {
+        for module in self.config.modules.iter().filter(|module| module.path.is_some()) {
+            self.try_reload(&module.name).await;
+        }
+    }
+
+    async fn try_reload(&self, name: &str) {
+        match self.reload(name, Permission::default()).await {
+            Ok(report) if report.unchanged => tracing::debug!(module = name, "the file is the one that is live"),
+            Ok(_) => {}
+            Err(error) => {
+                let stage = error.stage().name();
+                tracing::error!(module = name, stage, %error, "the new file was refused; what was live goes on");
+            }
+        }
+    }
+
+    /// Goes back to the version before the live one, or to the kept one with this digest (or a beginning of it).
+    pub async fn rollback(&self, name: &str, to: Option<&str>, permission: Permission) -> Result<Report, DeployError> {
+        let _turn = self.turn.lock().await;
+        let (module, digest) = (name.to_owned(), to.map(str::to_owned));
+        let (version, path) = self.with_records(move |records| records.earlier(&module, digest.as_deref())).await??;
+        signature::verify(&self.config.trusted_keys, &version.digest, version.signature.as_deref())?;
+        let (module, digest) = (name.to_owned(), version.digest.clone());
+        self.swap(name, Some((version, path)), permission, move |records, widened| {
+            records.point(&module, Some(&digest), widened)
+        })
+        .await
+    }
+
+    /// Removes a module. Its versions are kept, so that a rollback brings it back.
+    pub async fn remove(&self, name: &str, permission: Permission) -> Result<Report, DeployError> {
+        let _turn = self.turn.lock().await;
+        if self.live(name).is_none() {
+            return Err(DeployError::Unknown(name.to_owned()));
+        }
+        let module = name.to_owned();
+        self.swap(name, None, permission, move |records, widened| records.point(&module, None, widened)).await
+    }
+
+    /// All modules, by name.
+    pub async fn list(&self) -> Result<Vec<Status>, DeployError> {
+        let generation = self.registry.generation();
+        self.with_records(move |records| {
+            let mut names: Vec<&str> = records.names().collect();
+            names.extend(generation.modules().iter().map(|module| module.name()));
+            names.sort_unstable();
+            names.dedup();
+            names.into_iter().map(|name| status(name, &generation, records)).collect()
+        })
+        .await
+    }
+
+    /// Files are read and written where that holds nobody up.
+    async fn with_records<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Records) -> T + Send + 'static,
+    ) -> Result<T, DeployError> {
+        let records = Arc::clone(&self.records);
+        tokio::task::spawn_blocking(move || work(&mut records.lock())).await.map_err(|_| DeployError::Stopping)
+    }
+
+    fn live(&self, name: &str) -> Option<Arc<Module>> {
+        self.registry.generation().modules().iter().find(|module| module.name() == name).cloned()
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        incoming: Incoming,
+        signature: Option<String>,
+        is_configured: bool,
+        permission: Permission,
+    ) -> Result<Report, DeployError> {
+        let (digest, size) = (incoming.digest(), incoming.size());
+        if size > MOST_BYTES {
+            return Err(DeployError::TooLarge { most: MOST_BYTES });
+        }
+        if let Some(report) = self.unchanged(name, &digest) {
+            return Ok(report);
+        }
+        signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
+        let mut version = record::version(&digest, size, signature);
+        let path = self.with_records(move |records| records.keep(incoming, &digest)).await??;
+        let module = name.to_owned();
+        let done = self
+            .swap(name, Some((version.clone(), path)), permission, move |records, widened| {
+                version.widened = widened;
+                records.put(&module, version, is_configured)
+            })
+            .await;
+        self.with_records(Records::prune).await?;
+        done
+    }
+
+    /// What there is to say if this version is live already.
+    fn unchanged(&self, name: &str, digest: &str) -> Option<Report> {
+        let is_live = self.live(name).is_some_and(|live| live.digest() == digest);
+        is_live.then(|| Report { unchanged: true, ..self.report(name, Some(digest.to_owned())) })
+    }
+
+    /// A report of nothing yet.
+    fn report(&self, name: &str, digest: Option<String>) -> Report {
+        Report {
+            name: name.to_owned(),
+            digest,
+            previous: self.live(name).map(|live| live.digest().to_owned()),
+            unchanged: false,
+            generation: self.registry.generation().number,
+            moved: 0,
+            ended: Vec::new(),
+            widened: Vec::new(),
+            stored: self.config.store.is_some(),
+            ms: Times::default(),
+        }
+    }
+
+    /// Publishes a version in place of the live one, `None` for none. `record` is called once it is live.
+    async fn swap(
+        &self,
+        name: &str,
+        version: Option<(Version, PathBuf)>,
+        permission: Permission,
+        record: impl FnOnce(&mut Records, Vec<String>) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<Report, DeployError> {
+        let began = Instant::now();
+        let digest = version.as_ref().map(|(version, _)| version.digest.clone());
+        if let Some(report) = digest.as_ref().and_then(|digest| self.unchanged(name, digest)) {
+            return Ok(report);
+        }
+        let mut report = self.report(name, digest);
+        let generation = self.registry.generation();
+        let new = match &version {
+            Some((_, path)) => Some(self.start(name, path).await?),
+            None => None,
+        };
+        let next = generation.next(replaced(&generation, name, new), self.config.graphql.clone())?;
+        report.widened = generation.loosened_by(&next);
+        if !permission.allow_widening && !report.widened.is_empty() {
+            return Err(DeployError::Widening(report.widened));
+        }
+        report.generation = next.number;
+        // What was live so far can be had again, also if its file has been replaced.
+        let module = name.to_owned();
+        self.with_records(move |records| records.save_live(&module)).await??;
+
+        let preparation = self.registry.prepare(Arc::new(next));
+        let entered = tokio::task::spawn_blocking(move || {
+            preparation.enter_all();
+            preparation
+        });
+        let preparation = entered.await.map_err(|_| DeployError::Stopping)?;
+        let unfit = preparation.unfit();
+        if !permission.force && !unfit.is_empty() {
+            return Err(DeployError::Unfit(unfit));
+        }
+        let (published, drained) = self.delivery.switch(preparation, permission.force).map_err(DeployError::Unfit)?;
+        report.ms.live = milliseconds(began);
+        drop(generation);
+        let widened = report.widened.clone();
+        let recorded = self.with_records(move |records| record(records, widened)).await?;
+        if let Err(error) = recorded {
+            tracing::error!(module = name, %error, "the version is live, but after a restart the one before it will be");
+            report.stored = false;
+        }
+        report.moved = published.moved;
+        report.ended = published.ended.iter().map(Ended::from).collect();
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!(module = name, "the version before still had answers to come when its time was up");
+        }
+        published.finish();
+        report.ms.drained = milliseconds(began);
+        log(&report);
+        Ok(report)
+    }
+
+    /// Loads a version and makes sure of it.
+    async fn start(&self, name: &str, path: &Path) -> Result<Arc<Module>, DeployError> {
+        let module = self.sandbox.load(name, path, self.config.limits(name)).await?;
+        check_grants(self.config.module(name), name, module.manifest())?;
+        self_test::run(&self.sandbox, &module).await?;
+        Ok(module)
+    }
+}
+
+/// The modules with this one in the place of that with its name; at the end if there was none.
+fn replaced(generation: &Generation, name: &str, new: Option<Arc<Module>>) -> Vec<Arc<Module>> {
+    let mut modules = generation.modules().to_vec();
+    let at = modules.iter().position(|module| module.name() == name);
+    match (at, new) {
+        (Some(at), Some(new)) => modules[at] = new,
+        (Some(at), None) => drop(modules.remove(at)),
+        (None, Some(new)) => modules.push(new),
+        (None, None) => {}
+    }
+    modules
+}
+
+/// The signature of a file: in the file beside it that has `.sig` at the end.
+fn signature_beside(path: &Path) -> Result<Option<String>, DeployError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".sig");
+    match std::fs::read_to_string(&beside) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn milliseconds(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

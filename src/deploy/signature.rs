@@ -1,0 +1,112 @@
+//! Signatures of modules: ed25519 over the digest of the component.
+
+use std::fmt;
+
+use ed25519_dalek::pkcs8::DecodePublicKey;
+use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
+use thiserror::Error;
+
+/// In front of the digest, so that a signature means this and nothing else.
+const PURPOSE: &str = "subcast module sha256:";
+
+/// Why a module is not trusted.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum SignatureError {
+    /// There is none, and one is demanded.
+    #[error("it is not signed, and [admin] trusted_keys demands a signature: sign it with `subcast sign`")]
+    Unsigned,
+    /// Not a signature at all.
+    #[error("its signature is not 64 bytes in base64; make one with `subcast sign`")]
+    Malformed,
+    /// A signature of somebody else, or of something else.
+    #[error("its signature is of none of the keys in [admin] trusted_keys, or of another component")]
+    Untrusted,
+}
+
+/// A public key whose holder may deploy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TrustedKey(VerifyingKey);
+
+impl fmt::Debug for TrustedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TrustedKey({})", base64(self.0.as_bytes()))
+    }
+}
+
+impl TrustedKey {
+    /// Reads a key: 32 bytes in base64, or a public key in PEM.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("expected the base64 of 32 bytes (`subcast sign` prints it) or a PEM public key, found {text:?}")
+        };
+        if text.contains("BEGIN PUBLIC KEY") {
+            return VerifyingKey::from_public_key_pem(text).map(Self).map_err(|_| wrong());
+        }
+        let bytes: [u8; 32] = unbase64(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
+        VerifyingKey::from_bytes(&bytes).map(Self).map_err(|_| wrong())
+    }
+}
+
+/// Checks the signature of the component with this digest. Without keys everything is trusted.
+pub(super) fn verify(keys: &[TrustedKey], digest: &str, signature: Option<&str>) -> Result<(), SignatureError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let text = signature.ok_or(SignatureError::Unsigned)?;
+    let bytes = unbase64(text.trim()).ok_or(SignatureError::Malformed)?;
+    let signature = Signature::from_slice(&bytes).map_err(|_| SignatureError::Malformed)?;
+    let message = format!("{PURPOSE}{digest}");
+    let holds = keys.iter().any(|TrustedKey(key)| key.verify(message.as_bytes(), &signature).is_ok());
+    if holds { Ok(()) } else { Err(SignatureError::Untrusted) }
+}
+
+/// Signs the component with this digest. Returns the signature, base64.
+#[must_use]
+pub fn sign(key: &SigningKey, digest: &str) -> String {
+    base64(&key.sign(format!("{PURPOSE}{digest}").as_bytes()).to_bytes())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn unbase64(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}
+
+/// The public half of a key, as [`TrustedKey::parse`] reads it.
+#[must_use]
+pub fn public(key: &SigningKey) -> String {
+    base64(key.verifying_key().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    #[test]
+    fn only_the_right_signature_of_the_right_component_is_trusted() {
+        let trusted = [TrustedKey::parse(&public(&key(1))).unwrap(), TrustedKey::parse(&public(&key(2))).unwrap()];
+        let signature = sign(&key(2), "abc");
+        assert_eq!(verify(&trusted, "abc", Some(&signature)), Ok(()));
+        assert_eq!(verify(&trusted, "abd", Some(&signature)), Err(SignatureError::Untrusted));
+        assert_eq!(verify(&trusted, "abc", Some(&sign(&key(3), "abc"))), Err(SignatureError::Untrusted));
+        assert_eq!(verify(&trusted, "abc", Some("AAAA")), Err(SignatureError::Malformed));
+        assert_eq!(verify(&trusted, "abc", Some("?")), Err(SignatureError::Malformed));
+        assert_eq!(verify(&trusted, "abc", None), Err(SignatureError::Unsigned));
+        assert_eq!(verify(&[], "abc", None), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_with_what_to_write() {
+        for text in ["", "AAAA", "not base64", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"] {
+            assert!(TrustedKey::parse(text).unwrap_err().contains("subcast sign"), "{text}");
+        }
+    }
+}

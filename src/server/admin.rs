@@ -1,0 +1,202 @@
+//! `/admin/modules`: which versions of modules are live, and new ones.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+
+use super::response::{Reply, json as json_reply, refusal};
+use super::routes::{media_type, not_allowed};
+use super::{Shared, access};
+use crate::deploy::{DeployError, Deployer, Permission, Report, Upload};
+use crate::registry::Unfit;
+use crate::sandbox::LoadError;
+
+/// Components that may arrive at the same time, each into a file of its own.
+pub(super) const UPLOADS: usize = 4;
+/// For how long a part of a component may take to arrive.
+const PART_TIMEOUT: Duration = Duration::from_secs(30);
+const MEDIA_TYPE: &str = "application/wasm";
+/// The header that carries a signature.
+const SIGNATURE: &str = "subcast-signature";
+
+pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+    if let Some(reason) = shared.config.admin_access.refuse(&request, peer, &access::ADMIN) {
+        return refusal(StatusCode::FORBIDDEN, reason);
+    }
+    let path = request.uri().path().to_owned();
+    let below = path.strip_prefix("/admin/modules").unwrap_or_default().trim_start_matches('/');
+    let (name, action) = below.split_once('/').map_or((below, None), |(name, action)| (name, Some(action)));
+    let query = match Query::parse(request.uri().query().unwrap_or_default()) {
+        Ok(query) => query,
+        Err(reason) => return refusal(StatusCode::BAD_REQUEST, &reason),
+    };
+    let name = name.to_owned();
+    let done = match (request.method(), name.as_str(), action) {
+        (&Method::GET, name, None) => return list(shared, name).await,
+        (_, "", _) => return not_allowed("GET, or the route of one module", "GET"),
+        (&Method::PUT, _, None) => put(shared, name, request, query.permission).await,
+        (&Method::DELETE, _, None) => {
+            run(shared, async move |deployer| deployer.remove(&name, query.permission).await).await
+        }
+        (&Method::POST, _, Some("rollback")) => {
+            run(shared, async move |deployer| deployer.rollback(&name, query.to.as_deref(), query.permission).await)
+                .await
+        }
+        (_, _, None) => return not_allowed("GET, PUT or DELETE", "GET, PUT, DELETE"),
+        (_, _, Some("rollback")) => return not_allowed("POST", "POST"),
+        (_, _, Some(_)) => {
+            return refusal(StatusCode::NOT_FOUND, "no such route; there is POST /admin/modules/NAME/rollback");
+        }
+    };
+    match done {
+        Ok(report) => json_reply(StatusCode::OK, &json!(report)),
+        Err(Refused::Request(reply)) => reply,
+        Err(Refused::Deploy(error)) => refused(&error),
+    }
+}
+
+/// Why there is no report.
+enum Refused {
+    /// The request is not one.
+    Request(Reply),
+    /// The deployment was refused.
+    Deploy(DeployError),
+}
+
+impl From<DeployError> for Refused {
+    fn from(error: DeployError) -> Self {
+        Self::Deploy(error)
+    }
+}
+
+/// What a request may say behind `?`.
+struct Query {
+    permission: Permission,
+    to: Option<String>,
+}
+
+impl Query {
+    /// Anything unknown is refused: a flag that is misspelt must not count as not given.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut query = Self { permission: Permission::default(), to: None };
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
+            let flag = match value {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err(format!("`{name}` is true or false")),
+            };
+            match name {
+                "force" => query.permission.force = flag?,
+                "allow_widening" | "allow-widening" => query.permission.allow_widening = flag?,
+                "to" => query.to = Some(value.to_owned()),
+                _ => return Err("the parameters are force, allow_widening and (of a rollback) to".to_owned()),
+            }
+        }
+        Ok(query)
+    }
+}
+
+async fn list(shared: &Arc<Shared>, name: &str) -> Reply {
+    let modules = match shared.runtime.deployer().list().await {
+        Ok(modules) => modules,
+        Err(error) => return refused(&error),
+    };
+    if name.is_empty() {
+        let generation = shared.runtime.generation().number;
+        return json_reply(StatusCode::OK, &json!({ "generation": generation, "modules": modules }));
+    }
+    match modules.into_iter().find(|module| module.name == name) {
+        Some(module) => json_reply(StatusCode::OK, &json!(module)),
+        None => refused(&DeployError::Unknown(name.to_owned())),
+    }
+}
+
+async fn put(
+    shared: &Arc<Shared>,
+    name: String,
+    request: Request<Incoming>,
+    permission: Permission,
+) -> Result<Report, Refused> {
+    if media_type(request.headers()).as_deref() != Some(MEDIA_TYPE) {
+        let reason = format!("send the component as `Content-Type: {MEDIA_TYPE}`");
+        return Err(Refused::Request(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason)));
+    }
+    let Ok(_turn) = shared.uploads.try_acquire() else {
+        let reason = "several components are arriving already; try again in a moment";
+        return Err(Refused::Request(refusal(StatusCode::TOO_MANY_REQUESTS, reason)));
+    };
+    let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut upload = shared.runtime.deployer().receive().await?;
+    receive(request.into_body(), &mut upload).await?;
+    run(shared, async move |deployer| deployer.deploy(&name, upload, signature, permission).await).await
+}
+
+async fn receive(mut body: Incoming, upload: &mut Upload) -> Result<(), Refused> {
+    let cut_off = |reason| Refused::Request(refusal(StatusCode::BAD_REQUEST, reason));
+    loop {
+        match tokio::time::timeout(PART_TIMEOUT, body.frame()).await {
+            Err(_) => return Err(cut_off("the component did not arrive in time")),
+            Ok(Some(Err(_))) => return Err(cut_off("the component did not arrive completely")),
+            Ok(Some(Ok(frame))) => {
+                if let Some(part) = frame.data_ref() {
+                    upload.write(part)?;
+                }
+            }
+            Ok(None) => return Ok(()),
+        }
+    }
+}
+
+/// Deploys in a task of its own: a client that hangs up does not leave half of it done.
+async fn run<F>(shared: &Arc<Shared>, work: impl FnOnce(Arc<Deployer>) -> F + Send + 'static) -> Result<Report, Refused>
+where
+    F: Future<Output = Result<Report, DeployError>> + Send + 'static,
+{
+    let (deployer, tasks) = (Arc::clone(shared.runtime.deployer()), shared.runtime.tasks());
+    let stopping = tasks.stopping().clone();
+    let done = tasks.spawn(async move {
+        tokio::select! {
+            done = work(deployer) => done,
+            () = stopping.cancelled() => Err(DeployError::Stopping),
+        }
+    });
+    Ok(done.await.unwrap_or(Err(DeployError::Stopping))?)
+}
+
+fn refused(error: &DeployError) -> Reply {
+    let (status, code) = match error {
+        DeployError::Name(_) | DeployError::Read(_) => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
+        DeployError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE"),
+        DeployError::Signature(_) => (StatusCode::FORBIDDEN, "SIGNATURE"),
+        DeployError::Capability { .. } | DeployError::Channel { .. } => (StatusCode::FORBIDDEN, "NOT_GRANTED"),
+        DeployError::Unknown(_) | DeployError::NoVersion { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+        DeployError::NoPrevious(_) => (StatusCode::CONFLICT, "NO_PREVIOUS_VERSION"),
+        DeployError::Unfit(_) => (StatusCode::CONFLICT, "SUBSCRIPTIONS_DO_NOT_FIT"),
+        DeployError::Widening(_) => (StatusCode::CONFLICT, "WIDENS_ACCESS"),
+        DeployError::Load(LoadError::Full | LoadError::Stopping) | DeployError::Stopping => {
+            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
+        }
+        DeployError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "STORE"),
+        DeployError::Load(_) | DeployError::SelfTest { .. } | DeployError::Assemble(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_MODULE")
+        }
+    };
+    let mut extensions = json!({ "code": code, "stage": error.stage().name() });
+    match error {
+        DeployError::Unfit(unfit) => extensions["fields"] = unfit.iter().map(field).collect(),
+        DeployError::Widening(widened) => extensions["widened"] = json!(widened),
+        _ => {}
+    }
+    tracing::warn!(stage = error.stage().name(), %error, "a deployment was refused; what was live goes on");
+    json_reply(status, &json!({ "errors": [{ "message": error.to_string(), "extensions": extensions }] }))
+}
+
+fn field(Unfit { field, subscriptions, reason }: &Unfit) -> Value {
+    json!({ "field": &**field, "subscriptions": subscriptions, "reason": reason })
+}
