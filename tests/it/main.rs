@@ -17,3 +17,4 @@ mod subscribe;
 mod support;
 mod swap;
 mod swap_refusals;
+mod versions;

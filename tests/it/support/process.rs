@@ -23,9 +23,14 @@ impl Process {
     /// Serves a guest on a free port.
     pub async fn serve(guest: &str) -> Self {
         let module = guests::built(guest).await;
+        Self::start(&[module.to_str().unwrap()]).await
+    }
+
+    /// `subcast serve` with these arguments, on a free port.
+    pub async fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_subcast"))
             .arg("serve")
-            .arg(module)
+            .args(arguments)
             .args(["--listen", "127.0.0.1:0"])
             .env("SUBCAST_SANDBOX_CACHE_DIR", guests::cache())
             .env("NO_COLOR", "1")
@@ -75,10 +80,20 @@ impl Process {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Ends it as an operator would; its exit code.
     pub async fn terminate(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap().code()
     }
 }

@@ -1,0 +1,237 @@
+//! Which version is live after a restart, a kill, a new file, a signal; and the commands that an operator uses.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::client::Client;
+use crate::support::host::deploy;
+use crate::support::process::Process;
+use crate::support::{PATIENCE, guests};
+
+/// A folder with a configuration of one module, `swap`, and its file.
+struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    async fn new(keys: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!("[[module]]\nname = \"swap\"\npath = \"swap.wasm\"\n{keys}");
+        std::fs::write(folder.path().join("subcast.toml"), config).unwrap();
+        let site = Self { folder };
+        site.put(&guests::compiled(guests::built("swap").await).await);
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Puts another file in the place of the module's, by renaming.
+    fn put(&self, component: &Path) {
+        std::fs::copy(component, self.path("swap.new")).unwrap();
+        std::fs::rename(self.path("swap.new"), self.path("swap.wasm")).unwrap();
+    }
+
+    async fn start(&self) -> Process {
+        Process::start(&["--config", self.path("subcast.toml").to_str().unwrap()]).await
+    }
+}
+
+/// The version that answers an event now.
+async fn version(host: &Process) -> String {
+    let mut client = Client::connect(host.address).await;
+    client.subscribed("t", "subscription { tick { seq version } }").await;
+    host.emit("ticks", "tick", json!({"seq": 1, "id": "1"})).await;
+    client.next("t").await["data"]["tick"]["version"].as_str().unwrap().to_owned()
+}
+
+async fn becomes(host: &Process, expected: &str) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let version = version(host).await;
+        if version == expected {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "still {version}, not {expected}: {}", host.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn put(host: &Process, component: &Path) -> Value {
+    let (status, report) = deploy(host.address, "swap", &std::fs::read(component).unwrap(), "", &[]).await;
+    assert_eq!(status, 200, "{report}");
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deployed_survives_a_restart_until_the_file_is_another_one() {
+    let site = Site::new("").await;
+    let host = site.start().await;
+    assert_eq!(version(&host).await, "version-0000");
+    assert!(!site.path(".subcast").exists(), "nothing was deployed, so nothing is written");
+    let report = put(&host, &guests::version(1).await).await;
+    assert_eq!(report["stored"], true);
+    assert_eq!(host.terminate().await, Some(0));
+
+    let host = site.start().await;
+    assert_eq!(version(&host).await, "version-0001");
+    // The version of the file can be had again, too.
+    rollback(&host);
+    assert_eq!(version(&host).await, "version-0000");
+    host.kill().await;
+    let host = site.start().await;
+    assert_eq!(version(&host).await, "version-0000");
+    put(&host, &guests::version(1).await).await;
+    assert_eq!(host.terminate().await, Some(0));
+
+    // A new file is the newer decision.
+    site.put(&guests::version(2).await);
+    let host = site.start().await;
+    assert_eq!(version(&host).await, "version-0002");
+    host.kill().await;
+}
+
+/// Rolls back by the command line.
+fn rollback(host: &Process) {
+    let url = format!("http://{}", host.address);
+    let output = Command::new(env!("CARGO_BIN_EXE_subcast"))
+        .args(["rollback", "swap", "--to", &url, "--json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["unchanged"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_during_a_swap_comes_back_with_a_whole_version() {
+    let site = Site::new("").await;
+    let next = guests::version(1).await;
+    let component = std::fs::read(&next).unwrap();
+    let mut seen = Vec::new();
+    for delay in [0, 20, 60, 100, 140, 180, 220, 300, 500, 900] {
+        let host = site.start().await;
+        let before = version(&host).await;
+        let upload = {
+            let (address, component) = (host.address, component.clone());
+            tokio::spawn(async move { deploy_or_die(address, component).await })
+        };
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        host.kill().await;
+        let answered = upload.await.unwrap();
+        let host = site.start().await;
+        let after = version(&host).await;
+        assert!(["version-0000", "version-0001"].contains(&after.as_str()), "{after}");
+        if answered {
+            assert_eq!(after, "version-0001", "it was answered, so it must last");
+        }
+        assert!(!host.log().contains("ERROR"), "{}", host.log());
+        seen.push((before, after, answered));
+        // From the start for the next round.
+        host.kill().await;
+        std::fs::remove_dir_all(site.path(".subcast")).ok();
+    }
+    assert!(seen.iter().any(|(_, after, _)| after == "version-0000"), "the kill never came early: {seen:?}");
+    assert!(seen.iter().any(|(_, after, _)| after == "version-0001"), "the kill never came late: {seen:?}");
+}
+
+/// Whether a deployment was answered before the host died.
+async fn deploy_or_die(address: std::net::SocketAddr, component: Vec<u8>) -> bool {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else { return false };
+    let head = format!(
+        "PUT /admin/modules/swap HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
+        component.len()
+    );
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(&component).await;
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    answer.starts_with("HTTP/1.1 200")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_file_is_deployed_when_it_is_replaced_and_refused_when_it_does_not_hold() {
+    let site = Site::new("watch = true\n").await;
+    let (first, second) = (guests::version(1).await, guests::version(2).await);
+    let host = site.start().await;
+    assert_eq!(version(&host).await, "version-0000");
+    site.put(&first);
+    becomes(&host, "version-0001").await;
+    // Cut off, and completed later: what is half there does no harm.
+    let whole = std::fs::read(&second).unwrap();
+    std::fs::write(site.path("swap.wasm"), &whole[..whole.len() / 2]).unwrap();
+    crate::support::eventually("the half is refused", || host.log().contains("the new file was refused")).await;
+    assert_eq!(version(&host).await, "version-0001");
+    std::fs::write(site.path("swap.wasm"), &whole).unwrap();
+    becomes(&host, "version-0002").await;
+    assert_eq!(host.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_makes_the_host_look_at_its_files() {
+    let site = Site::new("").await;
+    let first = guests::version(1).await;
+    let host = site.start().await;
+    site.put(&first);
+    assert_eq!(version(&host).await, "version-0000");
+    host.signal(Signal::HUP);
+    becomes(&host, "version-0001").await;
+    // The file that was replaced was kept open, so it can be live again.
+    rollback(&host);
+    assert_eq!(version(&host).await, "version-0000");
+    assert_eq!(host.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_do_not_share_a_store() {
+    let site = Site::new("").await;
+    let host = site.start().await;
+    put(&host, &guests::version(1).await).await;
+    let second = Command::new(env!("CARGO_BIN_EXE_subcast"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config", site.path("subcast.toml").to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains("in use by another host") && said.contains("[admin] store"), "{said}");
+    host.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_and_change_versions_by_commands() {
+    let site = Site::new("").await;
+    let next = guests::version(1).await;
+    let host = site.start().await;
+    let url = format!("http://{}", host.address);
+    let subcast = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments).args(["--to", &url]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, error) = subcast(&["deploy", next.to_str().unwrap(), "--name", "swap"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(
+        said.starts_with("swap ") && said.contains("is live after") && said.ends_with("0 subscriptions moved"),
+        "{said}"
+    );
+    let (_, again, _) = subcast(&["deploy", next.to_str().unwrap(), "--name", "swap"]);
+    assert!(again.ends_with("is live already"), "{again}");
+    let (_, listed, _) = subcast(&["modules"]);
+    let lines: Vec<_> = listed.lines().collect();
+    assert!(lines[0].starts_with("swap  ") && lines[0].contains("tick"), "{listed}");
+    assert!(lines[1].starts_with("  * ") && lines[2].starts_with("    ") && lines.len() == 3, "{listed}");
+    // The same fields under another name: refused by the host, in its words.
+    let (code, _, error) = subcast(&["deploy", next.to_str().unwrap(), "--name", "other"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("modules swap and other both have the subscription field"), "{error}");
+    let (code, _, error) = subcast(&["rollback", "nobody"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("`nobody` has no version before the live one"), "{error}");
+    assert_eq!(host.terminate().await, Some(0));
+}
