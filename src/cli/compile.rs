@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::Failure;
-use crate::sandbox::{CompileError, compile_in_child};
+use crate::sandbox::{CompileError, Files, compile_in_child};
 
 /// Compile a component to native code
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     input: PathBuf,
     output: PathBuf,
+    learnt: PathBuf,
+    known: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    compile_in_child(&arguments.input, &arguments.output).map_err(|error| match error {
+    let Arguments { input, output, learnt, known } = arguments;
+    compile_in_child(Files { input, output, learnt, known: known.as_deref() }).map_err(|error| match error {
         // The parent says what it is about.
         CompileError::Invalid(reason) => Failure::Failed(reason),
         other => Failure::failed(other),

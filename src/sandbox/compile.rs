@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit};
@@ -15,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use super::engine;
+use super::functions::Functions;
 
 /// Address space of the compiler. A Python component takes 350 MB; the rest is for large ones.
 const ADDRESS_SPACE: u64 = 2 << 30;
@@ -49,8 +51,21 @@ pub enum CompileError {
     File(#[from] std::io::Error),
 }
 
-/// Compiles `input` to `output` in a child process.
-pub(super) async fn compile(compiler: Option<&[OsString]>, input: &Path, output: &Path) -> Result<(), CompileError> {
+/// The files of one compilation.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    /// The component.
+    pub input: &'a Path,
+    /// Where the native code goes.
+    pub output: &'a Path,
+    /// Where functions go that the next compilation may use.
+    pub learnt: &'a Path,
+    /// Functions that were compiled before.
+    pub known: Option<&'a Path>,
+}
+
+/// Compiles in a child process.
+pub(super) async fn compile(compiler: Option<&[OsString]>, files: Files<'_>) -> Result<(), CompileError> {
     let default;
     let words = if let Some(words) = compiler {
         words
@@ -63,7 +78,8 @@ pub(super) async fn compile(compiler: Option<&[OsString]>, input: &Path, output:
     let failed = |source| CompileError::Run { command: PathBuf::from(program), source };
     let mut child = Command::new(program)
         .args(arguments)
-        .args([input, output])
+        .args([files.input, files.output, files.learnt])
+        .args(files.known)
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -99,12 +115,14 @@ pub(super) async fn compile(compiler: Option<&[OsString]>, input: &Path, output:
 
 /// What the child process does: limits itself, then compiles. Ends the process' right to much of anything, so it is for
 /// a process that does nothing else.
-pub fn compile_in_child(input: &Path, output: &Path) -> Result<(), CompileError> {
+pub fn compile_in_child(files: Files<'_>) -> Result<(), CompileError> {
     limit_myself()?;
-    let bytes = fs::read(input)?;
-    let engine = engine::compiler().map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
-    let compiled = engine.precompile_component(&bytes).map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
-    fs::write(output, compiled)?;
+    let invalid = |error: wasmtime::Error| CompileError::Invalid(format!("{error:#}"));
+    let bytes = fs::read(files.input)?;
+    let functions = Arc::new(files.known.map(Functions::read).unwrap_or_default());
+    let engine = engine::compiler(Arc::clone(&functions)).map_err(invalid)?;
+    fs::write(files.output, engine.precompile_component(&bytes).map_err(invalid)?)?;
+    functions.write(files.learnt)?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::functions::Functions;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 /// One epoch: guests are interrupted, or give way to others of their thread, at this pace.
@@ -39,8 +40,9 @@ pub(super) fn host(instances: usize) -> wasmtime::Result<Engine> {
 }
 
 /// The engine that compiles: the same code, but without reserved memory, which would not fit the compiler's limits.
-pub(super) fn compiler() -> wasmtime::Result<Engine> {
+pub(super) fn compiler(functions: Arc<Functions>) -> wasmtime::Result<Engine> {
     let mut config = common();
+    config.enable_incremental_compilation(functions)?;
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     Engine::new(&config)
 }

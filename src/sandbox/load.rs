@@ -11,7 +11,7 @@ use wasmtime::component::Component;
 use super::bindings::ResolverPre;
 use super::cache::CacheError;
 use super::call::CallError;
-use super::compile::{self, CompileError};
+use super::compile::{self, CompileError, Files};
 use super::component::{self, ComponentError};
 use super::config::Limits;
 use super::guest_log::{GuestLog, Output};
@@ -119,8 +119,19 @@ impl Shared {
             tokio::fs::write(&input, &bytes).await?;
             drop(bytes);
             tracing::info!(digest = &digest[..12], "compiling the module; this is done once, and takes some seconds");
-            compile::compile(self.config.compiler.as_deref(), &input, &output).await?;
-            blocking(move || cache.keep(&name, output)).await??
+            let functions = format!("functions-{}", self.compatibility);
+            let known = blocking({
+                let (cache, functions) = (cache.clone(), functions.clone());
+                move || cache.find(&functions)
+            });
+            let (known, learnt) = (known.await?, cache.unfinished()?);
+            let files = Files { input: &input, output: &output, learnt: &learnt, known: known.as_deref() };
+            compile::compile(self.config.compiler.as_deref(), files).await?;
+            blocking(move || {
+                cache.keep(&functions, learnt)?;
+                cache.keep(&name, output)
+            })
+            .await??
         };
         let engine = self.engine.clone();
         let component = blocking(move || {

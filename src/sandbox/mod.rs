@@ -11,7 +11,7 @@
 //! | `instance` `call` `convert` | calling into a guest |
 //! | `piece` `queue` | what waits, and who is next |
 //! | `pool` `slot` `thread` `room` | instances, and where they run |
-//! | `component` `cache` `compile` `load` `module` | from a file to a module |
+//! | `component` `cache` `compile` `functions` `load` `module` | from a file to a module |
 //!
 //! Only this folder names wasmtime.
 
@@ -23,6 +23,7 @@ mod component;
 mod config;
 mod convert;
 mod engine;
+mod functions;
 mod guest_log;
 mod instance;
 mod load;
@@ -48,7 +49,7 @@ use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 pub use cache::CacheError;
-pub use compile::{CompileError, compile_in_child};
+pub use compile::{CompileError, Files, compile_in_child};
 pub use component::{CONTRACT, ComponentError};
 pub use config::{Config, Limits};
 pub use load::LoadError;
