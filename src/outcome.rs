@@ -5,6 +5,9 @@ use std::sync::Arc;
 use crate::event::Event;
 use crate::principal::Principal;
 
+/// For whom a resolver runs, where that decides on its instance. Subscribers without a tenant are one of their own.
+pub type Tenant = Option<Arc<str>>;
+
 /// One distinct way in which a field was subscribed to: arguments, and the principal where the signature asks for it.
 #[derive(Clone, Debug)]
 pub struct Invocation {
@@ -12,6 +15,8 @@ pub struct Invocation {
     pub arguments: Arc<str>,
     /// Present only for resolvers that take `context`.
     pub principal: Option<Arc<Principal>>,
+    /// For modules that isolate tenants from each other; `None` for all others.
+    pub tenant: Tenant,
 }
 
 /// One event for one field, with the invocations it needs.

@@ -178,7 +178,7 @@ fn ask(mut chain: Chain) {
 }
 
 fn jobs(events: u64) -> Vec<Job> {
-    let invocation = Invocation { arguments: Arc::from("{}"), principal: None };
+    let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None };
     let job = |n| Job {
         field: Arc::from("userUpdated"),
         event: Arc::new(user_event(n)),

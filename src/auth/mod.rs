@@ -123,10 +123,20 @@ impl Authenticator {
         }
         let (key, validation) = self.jwt.as_ref().ok_or(Refused::NotConfigured)?;
         let claims = jsonwebtoken::decode::<Map<String, Value>>(token.trim(), key, validation)?.claims;
-        let text = |name: &str| claims.get(name).and_then(Value::as_str).map(Arc::from);
-        let (subject, tenant) = (text("sub"), text(&self.tenant_claim));
+        let subject = claims.get("sub").and_then(Value::as_str).map(Arc::from);
+        let tenant = claims.get(&self.tenant_claim).and_then(tenant);
         let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(whole_seconds);
         Ok(Arc::new(Principal::new(subject, claims, tenant, expires_at)))
+    }
+}
+
+/// The tenant that a claim names. Numbers and booleans name one, too, by their JSON text: taken for no tenant, all of
+/// them would be lumped together.
+fn tenant(claim: &Value) -> Option<Arc<str>> {
+    match claim {
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Number(_) | Value::Bool(_) => Some(claim.to_string().into()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -84,3 +84,19 @@ fn secrets_match_only_when_equal() {
     assert!(!secret_matches("abd", "abc"));
     assert!(!secret_matches("", "abc"));
 }
+
+#[test]
+fn a_tenant_may_be_a_number_and_structures_are_none() {
+    let tenant_of = |tenant: Value| {
+        let claims = json!({"sub": "alice", "iss": "us", "tenant_id": tenant});
+        let principal =
+            authenticator(false).authenticate(Some(&payload(&token(Algorithm::HS256, SECRET, &claims))), None);
+        principal.unwrap().tenant.as_deref().map(str::to_owned)
+    };
+    assert_eq!(tenant_of(json!(7)).as_deref(), Some("7"));
+    assert_eq!(tenant_of(json!(true)).as_deref(), Some("true"));
+    assert_eq!(tenant_of(json!("")).as_deref(), Some(""));
+    for none in [json!(null), json!([1]), json!({"a": 1})] {
+        assert_eq!(tenant_of(none), None);
+    }
+}

@@ -26,7 +26,7 @@ pub(super) async fn run(sandbox: &Sandbox, module: &Arc<Module>) -> Result<(), D
         if field.context {
             continue;
         }
-        let invocation = Invocation { arguments: arguments(field, &data).into(), principal: None };
+        let invocation = Invocation { arguments: arguments(field, &data).into(), principal: None, tenant: None };
         let event = Arc::new(event(field, example, data));
         let job = Job { field: Arc::from(field.name.as_str()), event, invocations: vec![invocation] };
         let (done, outcomes) = oneshot::channel();

@@ -13,7 +13,7 @@ use crate::graphql::Selection;
 use crate::ids::SubscriptionId;
 use crate::modules::Field;
 use crate::outbox::{Operation, Outbox};
-use crate::outcome::{Invocation, Outcome};
+use crate::outcome::{Invocation, Outcome, Tenant};
 use crate::policy::Verdict;
 use crate::position::Position;
 use crate::principal::Principal;
@@ -62,6 +62,8 @@ pub struct Cohort {
     pub(super) access_key: Arc<str>,
     /// Who the cohort stands for: equal for all members in whatever the access key covers.
     pub principal: Arc<Principal>,
+    /// For whom the resolver runs, if its module isolates tenants.
+    pub(super) tenant: Tenant,
     /// Puts answers back into the order of events.
     pub lane: Mutex<Lane<Answer>>,
     /// By selection; nearly always one.
@@ -77,16 +79,17 @@ impl Cohort {
         arguments_json: Arc<str>,
         access_key: Arc<str>,
         principal: Arc<Principal>,
+        tenant: Tenant,
     ) -> Self {
         let (lane, groups, place) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        Self { field, arguments, arguments_json, access_key, principal, lane, groups, place }
+        Self { field, arguments, arguments_json, access_key, principal, tenant, lane, groups, place }
     }
 
     /// What to ask the resolver.
     #[must_use]
     pub fn invocation(&self) -> Invocation {
         let principal = self.field.context.then(|| Arc::clone(&self.principal));
-        Invocation { arguments: Arc::clone(&self.arguments_json), principal }
+        Invocation { arguments: Arc::clone(&self.arguments_json), principal, tenant: self.tenant.clone() }
     }
 
     /// Whether the cohort may see the event: the field's whole predicate.

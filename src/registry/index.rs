@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,7 +18,7 @@ use crate::event::Event;
 use crate::modules::Field;
 use crate::policy::{Key, Keys, Verdict};
 use crate::principal::Principal;
-use crate::sandbox::Module;
+use crate::sandbox::{Isolation, Module};
 use crate::throttle::Throttle;
 
 /// Values of the restricted terms, in the order of the terms.
@@ -75,7 +76,9 @@ impl FieldIndex {
         arguments_json: Arc<str>,
         principal: &Arc<Principal>,
     ) -> Arc<Cohort> {
-        let access_key = access_key(&self.field, principal);
+        let per_tenant = self.module.isolation() == Isolation::PerTenant;
+        let tenant = principal.tenant.as_ref().filter(|_| per_tenant).cloned();
+        let access_key = access_key(&self.field, principal, per_tenant);
         let key = (arguments_json, access_key);
         if let Some(cohort) = self.cohorts.get(&key) {
             return Arc::clone(cohort);
@@ -83,7 +86,7 @@ impl FieldIndex {
         let keys = self.field.filter.subscription_keys(&arguments, &principal.claims);
         let (arguments_json, access_key) = key.clone();
         let field = Arc::clone(&self.field);
-        let cohort = Arc::new(Cohort::new(field, arguments, arguments_json, access_key, Arc::clone(principal)));
+        let cohort = Arc::new(Cohort::new(field, arguments, arguments_json, access_key, Arc::clone(principal), tenant));
         if let Some((terms, tuple)) = restrictions(keys) {
             let bucket = self.table(terms).buckets.entry(tuple).or_default();
             cohort.place.store(bucket.len(), Ordering::Relaxed);
@@ -172,11 +175,15 @@ fn restrictions(keys: Keys) -> Option<(Terms, Tuple)> {
 
 /// Everything about the principal that any decision for the field can see. Two principals with equal keys may share
 /// outcomes; the resolver that takes `context` sees subject and claims, so there all of both count.
-fn access_key(field: &Field, principal: &Principal) -> Arc<str> {
+fn access_key(field: &Field, principal: &Principal, per_tenant: bool) -> Arc<str> {
     let mut key = field.filter.claims_read(&principal.claims);
     if field.context {
         key.push('\n');
         key.push_str(&principal.json);
+    }
+    if per_tenant {
+        // As JSON, so that no tenant's name can pass for none, or for another part of the key.
+        let _ = write!(key, "\n{}", Value::from(principal.tenant.as_deref()));
     }
     key.into()
 }

@@ -26,6 +26,18 @@ impl Default for Config {
     }
 }
 
+/// Who may meet in one instance: what a resolver leaves behind in a global, the next call finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Everyone: all calls take turns in the same few instances.
+    #[default]
+    Shared,
+    /// One tenant: an instance never serves two. Subscribers without a tenant count as one of their own.
+    PerTenant,
+    /// Nobody: every call has a fresh instance, and one invocation.
+    PerCall,
+}
+
 /// What the guests of one module may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -41,7 +53,21 @@ pub struct Limits {
     pub instances: usize,
     /// Bytes per second that the module may write to the log. Default 64 KiB; what is beyond is counted, not written.
     pub log_bytes: usize,
+    /// Who may meet in one instance. Default: everyone.
+    pub isolation: Isolation,
+    /// Invocations that may wait for one field. Default 65,536; beyond, events are answered as overloaded.
+    pub queue: usize,
+    /// For how long they may wait. Default 10 s.
+    pub patience: Duration,
+    /// Calls of one instance before it is replaced. Default 20,000. Each instance draws its own number between this and
+    /// twice this, so that they are not all replaced at once.
+    pub calls: u32,
+    /// What clocks show is rounded down to multiples of this. Default: zero, as exact as the machine's.
+    pub clock: Duration,
 }
+
+/// Clocks that are too coarse to time the host with, where nothing else is said: [`Limits::clock`].
+pub const COARSE: Duration = Duration::from_millis(1);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -52,6 +78,11 @@ impl Default for Limits {
             output: 1 << 20,
             instances: 4,
             log_bytes: 64 << 10,
+            isolation: Isolation::Shared,
+            queue: 65_536,
+            patience: Duration::from_secs(10),
+            calls: 20_000,
+            clock: Duration::ZERO,
         }
     }
 }

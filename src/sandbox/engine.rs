@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::functions::Functions;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 /// One epoch: guests are interrupted, or give way to others of their thread, at this pace.
 pub(super) const TICK: Duration = Duration::from_millis(1);
@@ -47,6 +47,11 @@ pub(super) fn compiler(functions: Arc<Functions>) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
+/// What guests may use: the parts of WebAssembly 2.0, which `CPython` and native extensions are compiled to; constants that
+/// add an address to a base, which is how those are linked; and components.
+const NEEDED: WasmFeatures =
+    WasmFeatures::WASM2.union(WasmFeatures::EXTENDED_CONST).union(WasmFeatures::COMPONENT_MODEL);
+
 /// Everything that the compiled code depends on: both engines must agree on it.
 fn common() -> Config {
     let mut config = Config::new();
@@ -56,9 +61,11 @@ fn common() -> Config {
         .wasm_component_model(true)
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
-        // What Python components do not need, guests do not get.
-        .wasm_memory64(false)
-        .wasm_relaxed_simd(false)
+        // A list of what there is, so that nothing joins it with a new version: threads, shared memories, garbage
+        // collection, exceptions, tail calls, 64-bit or several memories, async components and all the rest are off.
+        .wasm_features(WasmFeatures::all().difference(NEEDED), false)
+        .shared_memory(false)
+        .gc_support(false)
         .wasm_backtrace_max_frames(None)
         // Recursion of Python ends in `RecursionError` or a trap well before the host's stack does.
         .max_wasm_stack(1 << 20)
@@ -98,6 +105,71 @@ impl Drop for Ticker {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::Module;
+    use wasmtime::component::Component;
+
+    /// A module with one function of this body, locals included.
+    fn function(body: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(body.len()).unwrap();
+        let mut module = vec![1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 10, length + 2, 1, length];
+        module.extend(body);
+        module
+    }
+
+    fn core(engine: &Engine, sections: &[u8]) -> wasmtime::Result<()> {
+        Module::validate(engine, &[b"\0asm\x01\0\0\0", sections].concat())
+    }
+
+    #[test]
+    fn what_python_components_do_not_need_is_refused() {
+        let engine = compiler(Arc::default()).unwrap();
+        core(&engine, &function(&[0, 0x0b])).unwrap();
+        core(&engine, &[5, 3, 1, 0, 1]).unwrap();
+        core(&engine, &[6, 9, 1, 0x7f, 0, 0x41, 1, 0x41, 1, 0x6a, 0x0b]).unwrap();
+        let zero = [&[0xfd, 0x0c][..], &[0; 16]].concat();
+        let relaxed = [&[0][..], &zero, &zero, &[0xfd, 0x80, 0x02, 0x1a, 0x0b]].concat();
+        let features: [(&str, Vec<u8>); 12] = [
+            ("memory64", vec![5, 3, 1, 4, 0]),
+            ("shared memory", vec![5, 4, 1, 3, 0, 1]),
+            ("custom page sizes", vec![5, 4, 1, 8, 0, 0]),
+            ("several memories", vec![5, 5, 2, 0, 0, 0, 0]),
+            ("structs", vec![1, 3, 1, 0x5f, 0]),
+            ("typed function references", vec![1, 9, 2, 0x60, 0, 0, 0x60, 1, 0x64, 0, 0]),
+            ("tags", vec![1, 4, 1, 0x60, 0, 0, 13, 3, 1, 0, 0]),
+            ("legacy exceptions", function(&[0, 0x06, 0x40, 0x19, 0x0b, 0x0b])),
+            ("atomics", function(&[0, 0xfe, 3, 0, 0x0b])),
+            ("tail calls", function(&[0, 0x12, 0, 0x0b])),
+            ("wide arithmetic", function(&[0, 0x42, 0, 0x42, 0, 0x42, 0, 0x42, 0, 0xfc, 0x13, 0x1a, 0x1a, 0x0b])),
+            ("relaxed SIMD", function(&relaxed)),
+        ];
+        for (feature, sections) in features {
+            let refused = core(&engine, &sections).expect_err(feature);
+            // Because of the feature, and not because the test's bytes are none.
+            let refused = format!("{refused:#}");
+            assert!(
+                ["enabled", "support", "required", "multiple"].iter().any(|why| refused.contains(why)),
+                "{feature}: {refused}"
+            );
+        }
+        let component = |sections: &[u8]| Component::new(&engine, [b"\0asm\x0d\0\x01\0", sections].concat());
+        assert!(component(&[7, 3, 1, 0x70, 0x7d]).is_ok());
+        let types: [(&str, &[u8]); 5] = [
+            ("streams", &[7, 3, 1, 0x66, 0]),
+            ("futures", &[7, 3, 1, 0x65, 0]),
+            ("error contexts", &[7, 2, 1, 0x64]),
+            ("lists of fixed length", &[7, 4, 1, 0x67, 0x7d, 2]),
+            ("maps", &[7, 4, 1, 0x63, 0x73, 0x7d]),
+        ];
+        for (feature, sections) in types {
+            let refused = component(sections).err().map(|error| format!("{error:#}")).expect(feature);
+            assert!(refused.contains("feature"), "{feature}: {refused}");
         }
     }
 }

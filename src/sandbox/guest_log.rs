@@ -49,6 +49,11 @@ impl GuestLog {
         Self { module: module.into(), bytes_per_second, budget: Mutex::new(budget), suppressed }
     }
 
+    /// The name of the module.
+    pub(super) fn module(&self) -> &str {
+        &self.module
+    }
+
     /// Writes one line, if the module has not written too much this second.
     pub(super) fn write(&self, level: Level, field: &str, origin: &str, line: &str) {
         if !self.may_write(line.len(), Instant::now()) {

@@ -9,19 +9,21 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use rand::Rng;
 use tokio::time::timeout;
 use wasmtime::Store;
 
 use super::bindings::exports::subcast::resolver::resolvers as wit;
 use super::bindings::{Resolver, ResolverPre};
 use super::call::{CallError, Request};
-use super::config::Limits;
+use super::config::{Isolation, Limits};
 use super::convert;
 use super::engine::TICK;
 use super::guest_log::Output;
 use super::state::State;
+use super::turnstile::{Place, Turnstile};
 use crate::manifest::Manifest;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Tenant};
 
 /// Time for a module to start and describe itself.
 const START_WALL: Duration = Duration::from_secs(10);
@@ -33,11 +35,49 @@ const BATCH_BYTES: usize = 16 << 20;
 /// Allowance for what surrounds the values of one invocation: the records themselves, a traceback.
 const OVERHEAD_BYTES: usize = 64 << 10;
 
+/// Part of its memory that an instance may hold after a call before it is replaced: 3/4. Beyond, a call that needs more
+/// than usual would fail for what earlier ones left behind.
+const HIGH_WATER: (usize, usize) = (3, 4);
+
 /// See the module. Lives and dies on one thread.
 pub(super) struct Instance {
     store: Store<State>,
     bindings: Resolver,
     limits: Limits,
+    place: Arc<Place>,
+    /// Whom it has served, where an instance serves one tenant only.
+    tenant: Option<Tenant>,
+    /// Calls of resolvers so far.
+    calls: u32,
+    /// Calls after which it is replaced.
+    lifetime: u32,
+    /// Bytes of memory beyond which it is replaced.
+    high_water: usize,
+}
+
+/// Why an instance that works is replaced all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retirement {
+    /// It has made the calls of its life.
+    Calls,
+    /// It holds more memory than is good for the calls to come.
+    Memory,
+    /// It has served a call, and calls have fresh ones.
+    Call,
+    /// It has served another tenant.
+    Tenant,
+}
+
+impl Retirement {
+    /// The label of a metric.
+    pub(super) fn cause(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Memory => "memory",
+            Self::Call => "call",
+            Self::Tenant => "tenant",
+        }
+    }
 }
 
 /// What became of a call: the instance, if it may be used again, and the answer.
@@ -48,15 +88,49 @@ pub(super) struct Called<T> {
 
 impl Instance {
     /// Starts a copy from the module's snapshot.
-    pub(super) async fn start(pre: &ResolverPre<State>, limits: Limits, output: Output) -> Result<Self, CallError> {
-        let mut store = Store::new(pre.engine(), State::new(limits.memory, output));
+    pub(super) async fn start(
+        pre: &ResolverPre<State>,
+        limits: Limits,
+        output: Output,
+        turnstile: &Arc<Turnstile>,
+    ) -> Result<Self, CallError> {
+        let place = turnstile.place();
+        let mut store = Store::new(pre.engine(), State::new(&limits, output, Arc::clone(&place)));
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| store.data_mut().cpu.tick());
         allow(&mut store, START_CPU);
-        match timeout(START_WALL, pre.instantiate_async(&mut store)).await {
-            Ok(Ok(bindings)) => Ok(Self { store, bindings, limits }),
-            Ok(Err(error)) => Err(CallError::of(&error, &store.data().memory, &limits)),
-            Err(_) => Err(CallError::Wall(START_WALL)),
+        let lifetime = rand::rng().random_range(limits.calls..=limits.calls.saturating_mul(2));
+        match within(&place, START_WALL, pre.instantiate_async(&mut store)).await {
+            Some(Ok(bindings)) => {
+                let high_water = limits.memory;
+                Ok(Self { store, bindings, limits, place, tenant: None, calls: 0, lifetime, high_water })
+            }
+            Some(Err(error)) => Err(CallError::of(&error, &store.data().memory, &limits)),
+            None => Err(CallError::Wall(START_WALL)),
+        }
+    }
+
+    /// Whether it may serve this tenant now, or why another instance has to.
+    pub(super) fn may_serve(&self, tenant: &Tenant) -> Result<(), Retirement> {
+        match self.limits.isolation {
+            Isolation::PerCall if self.calls > 0 => Err(Retirement::Call),
+            Isolation::PerTenant if self.tenant.as_ref().is_some_and(|served| served != tenant) => {
+                Err(Retirement::Tenant)
+            }
+            Isolation::Shared | Isolation::PerTenant | Isolation::PerCall => Ok(()),
+        }
+    }
+
+    /// Whether it should make place for a fresh one before the next call.
+    pub(super) fn retires(&self) -> Option<Retirement> {
+        if self.limits.isolation == Isolation::PerCall && self.calls > 0 {
+            Some(Retirement::Call)
+        } else if self.calls >= self.lifetime {
+            Some(Retirement::Calls)
+        } else if self.store.data().memory.size > self.high_water {
+            Some(Retirement::Memory)
+        } else {
+            None
         }
     }
 
@@ -67,18 +141,25 @@ impl Instance {
         self.store.data().output.begin(&Arc::from("describe"));
         let limits = wit::Limits { output: self.limits.output as u64 };
         let resolvers = self.bindings.subcast_resolver_resolvers();
-        let called = timeout(START_WALL, resolvers.call_describe(&mut self.store, limits)).await;
+        let called = within(&self.place, START_WALL, resolvers.call_describe(&mut self.store, limits)).await;
         let answer = match called {
-            Err(_) => Err(CallError::Wall(START_WALL)),
-            Ok(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),
-            Ok(Ok(manifest)) => convert::manifest(manifest).map_err(CallError::Contract),
+            None => Err(CallError::Wall(START_WALL)),
+            Some(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),
+            Some(Ok(manifest)) => convert::manifest(manifest).map_err(CallError::Contract),
         };
+        let (warm, most) = (self.store.data().memory.size, self.limits.memory);
+        // Half of what is left at least: an instance that begins near its limit is no better after a new start.
+        self.high_water = (most / HIGH_WATER.1 * HIGH_WATER.0).max(warm.midpoint(most));
         self.finish(answer)
     }
 
     /// Calls the resolvers of one field. Answers in the order of the questions.
     pub(super) async fn resolve(mut self, request: &Request<'_>) -> Called<Vec<Outcome>> {
         let count = request.questions.len();
+        self.calls = self.calls.saturating_add(1);
+        if self.limits.isolation == Isolation::PerTenant && self.tenant.is_none() {
+            self.tenant = request.questions.first().map(|question| question.invocation.tenant.clone());
+        }
         let wall = request.deadline.saturating_duration_since(Instant::now()).min(self.limits.wall);
         allow(&mut self.store, self.limits.cpu);
         self.store.set_hostcall_fuel(self.fuel(count));
@@ -86,8 +167,8 @@ impl Instance {
         let (jobs, envelopes) = (convert::jobs(request), convert::envelopes(request));
         let deadline_ms = u32::try_from(wall.as_millis()).unwrap_or(u32::MAX);
         let resolvers = self.bindings.subcast_resolver_resolvers();
-        let called =
-            within(wall, resolvers.call_resolve(&mut self.store, request.field, &jobs, &envelopes, deadline_ms)).await;
+        let call = resolvers.call_resolve(&mut self.store, request.field, &jobs, &envelopes, deadline_ms);
+        let called = within(&self.place, wall, call).await;
         let answer = match called {
             None => Err(CallError::Wall(self.limits.wall)),
             Some(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),
@@ -103,15 +184,23 @@ impl Instance {
 
     fn finish<T>(self, answer: Result<T, CallError>) -> Called<T> {
         self.store.data().output.end();
+        self.place.leave();
         let healthy = answer.is_ok() && self.store.data().memory.denied == 0;
         Called { instance: healthy.then_some(self), answer }
     }
 }
 
 /// What the call returns, or `None` once the time is up. Most calls never wait, and need no timer.
-async fn within<T>(wall: Duration, call: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(place: &Place, wall: Duration, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
-    if let Poll::Ready(returned) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+    let mut call = poll_fn(|cx| {
+        let polled = call.as_mut().poll(cx);
+        if polled.is_pending() {
+            place.stands_still();
+        }
+        polled
+    });
+    if let Poll::Ready(returned) = poll_fn(|cx| Poll::Ready(pin!(&mut call).poll(cx))).await {
         return Some(returned);
     }
     timeout(wall, call).await.ok()

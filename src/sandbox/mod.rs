@@ -7,10 +7,10 @@
 //! | file | noun |
 //! |---|---|
 //! | `engine` | wasmtime, narrowed; the clock that interrupts |
-//! | `state` `guest_log` | one instance's authority, budgets and output |
+//! | `state` `clock` `guest_log` | one instance's authority, budgets and output |
 //! | `instance` `call` `convert` | calling into a guest |
 //! | `piece` `queue` | what waits, and who is next |
-//! | `pool` `slot` `thread` `room` | instances, and where they run |
+//! | `pool` `work` `slot` `thread` `turnstile` `room` | instances, and where they run |
 //! | `component` `cache` `compile` `functions` `load` `module` | from a file to a module |
 //!
 //! Only this folder names wasmtime.
@@ -18,6 +18,7 @@
 mod bindings;
 mod cache;
 mod call;
+mod clock;
 mod compile;
 mod component;
 mod config;
@@ -36,6 +37,8 @@ mod room;
 mod slot;
 mod state;
 mod thread;
+mod turnstile;
+mod work;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -51,7 +54,7 @@ use wasmtime::component::{HasSelf, Linker};
 pub use cache::CacheError;
 pub use compile::{CompileError, Files, compile_in_child};
 pub use component::{CONTRACT, ComponentError};
-pub use config::{Config, Limits};
+pub use config::{COARSE, Config, Isolation, Limits};
 pub use load::LoadError;
 pub use metrics::Metrics;
 pub use module::Module;

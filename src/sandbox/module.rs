@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::config::Isolation;
 use super::piece::Done;
 use super::pool::Pool;
 use crate::manifest::Manifest;
@@ -44,6 +45,12 @@ impl Module {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Who may meet in one of its instances.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.pool.limits().isolation
     }
 
     pub(super) fn submit(&self, job: Job, done: Done) {

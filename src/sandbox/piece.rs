@@ -6,7 +6,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::event::Event;
-use crate::outcome::{Failure, Invocation, Job, Outcome};
+use crate::outcome::{Failure, Invocation, Job, Outcome, Tenant};
 
 /// Takes the outcomes of a job, in the order of its invocations. Called once, on a thread of the sandbox.
 pub type Done = Box<dyn FnOnce(Vec<Outcome>) + Send>;
@@ -26,10 +26,38 @@ pub(super) struct Piece {
 impl Piece {
     /// The whole job.
     pub(super) fn whole(job: Job, done: Done, now: Instant) -> Self {
+        Self::ordered(job, done, now, Vec::new())
+    }
+
+    /// The job in one piece for each tenant.
+    pub(super) fn by_tenant(mut job: Job, done: Done, now: Instant) -> Vec<Self> {
+        let mut order: Vec<usize> = (0..job.invocations.len()).collect();
+        // Stable: a tenant's invocations stay in their order.
+        order.sort_by(|&a, &b| job.invocations[a].tenant.cmp(&job.invocations[b].tenant));
+        job.invocations.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        let mut rest = Self::ordered(job, done, now, order);
+        let mut pieces = Vec::new();
+        loop {
+            let count = rest.invocations.chunk_by(|a, b| a.tenant == b.tenant).next().map_or(0, <[_]>::len);
+            if count == rest.invocations.len() {
+                pieces.push(rest);
+                return pieces;
+            }
+            pieces.push(rest.split_front(count));
+        }
+    }
+
+    /// A job whose invocations were put into this order; empty: they are in their own.
+    fn ordered(job: Job, done: Done, now: Instant, order: Vec<usize>) -> Self {
         let Job { field: _, event, invocations } = job;
-        let open =
-            Open { outcomes: invocations.iter().map(|_| None).collect(), left: invocations.len(), done: Some(done) };
+        let outcomes = invocations.iter().map(|_| None).collect();
+        let open = Open { outcomes, order, left: invocations.len(), done: Some(done) };
         Self { event, invocations, enqueued: now, first: 0, reply: Arc::new(Reply(Mutex::new(open))) }
+    }
+
+    /// For whom it is. All its invocations are for the same, if that matters to its module.
+    pub(super) fn tenant(&self) -> Tenant {
+        self.invocations.first().and_then(|invocation| invocation.tenant.clone())
     }
 
     /// Cuts the first `count` invocations off; they become a piece of their own.
@@ -78,6 +106,8 @@ struct Reply(Mutex<Open>);
 
 struct Open {
     outcomes: Vec<Option<Outcome>>,
+    /// Where in the job each invocation stood before they were put in order; empty if they were not.
+    order: Vec<usize>,
     left: usize,
     done: Option<Done>,
 }
@@ -85,7 +115,8 @@ struct Open {
 impl Reply {
     fn fill(&self, first: usize, outcomes: impl Iterator<Item = Outcome>) {
         let mut open = self.0.lock();
-        for (slot, outcome) in (first..).zip(outcomes) {
+        for (place, outcome) in (first..).zip(outcomes) {
+            let slot = open.order.get(place).copied().unwrap_or(place);
             if open.outcomes[slot].replace(outcome).is_none() {
                 open.left -= 1;
             }

@@ -8,21 +8,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::bindings::ResolverPre;
 use super::call::CallError;
-use super::config::Limits;
+use super::config::{Isolation, Limits};
 use super::guest_log::{GuestLog, Output};
 use super::instance::Instance;
 use super::metrics::Metrics;
 use super::piece::{Done, Piece};
-use super::queue::{Batch, Finished, Queues, Running};
+use super::queue::{Batch, Bond, Consequence, Finished, HELP, Queues, Refusal, Running, Switched};
 use super::room::Room;
 use super::state::State;
 use super::thread::{Command, Thread};
+use super::turnstile::Turnstile;
+use super::work::{Idle, Slot, Work};
 use crate::outcome::{Failure, Job};
 use crate::throttle::Throttle;
 
@@ -31,7 +33,7 @@ const IDLE: Duration = Duration::from_mins(1);
 /// Lines per second and module about calls that were stopped.
 const STOPS_PER_SECOND: u32 = 20;
 /// For how long work may wait, with all instances busy, before another one is started.
-const RELIEF: Duration = Duration::from_millis(3);
+const RELIEF: Duration = HELP;
 
 /// See the module.
 pub(super) struct Pool {
@@ -39,6 +41,8 @@ pub(super) struct Pool {
     limits: Limits,
     log: Arc<GuestLog>,
     threads: Arc<[Arc<Thread>]>,
+    /// One for each thread: where the module's long calls take turns.
+    turnstiles: Box<[Arc<Turnstile>]>,
     /// Host-wide: one per instance.
     permits: Arc<Semaphore>,
     room: Arc<Room>,
@@ -46,29 +50,6 @@ pub(super) struct Pool {
     /// Calls that were stopped, in the log.
     pub(super) stops: Throttle,
     work: Mutex<Work>,
-}
-
-struct Work {
-    queues: Queues,
-    /// Slots that wait for work, the one that waits for the shortest time last.
-    idle: Vec<Arc<Slot>>,
-    slots: usize,
-    /// Whether a thread has been told to look after the pool.
-    relief: bool,
-    closed: bool,
-}
-
-/// Where an instance waits for work.
-#[derive(Debug)]
-pub(super) struct Slot {
-    thread: Arc<Thread>,
-    wake: Notify,
-}
-
-impl Slot {
-    pub(super) fn new(thread: &Arc<Thread>) -> Arc<Self> {
-        Arc::new(Self { thread: Arc::clone(thread), wake: Notify::new() })
-    }
 }
 
 /// What all pools of a sandbox share.
@@ -90,12 +71,13 @@ impl Pool {
         fields: &[Arc<str>],
     ) -> Result<Arc<Self>, Full> {
         let Host { threads, permits, room, metrics } = host.clone();
-        let queues = Queues::new(fields, limits.instances, limits.cpu);
-        let work = Mutex::new(Work { queues, idle: Vec::new(), slots: 0, relief: false, closed: false });
+        let queues = Queues::new(fields, &limits);
+        let work = Mutex::new(Work::new(queues));
         let pool = Arc::new(Self {
             pre,
             limits,
             log,
+            turnstiles: threads.iter().map(|_| Arc::default()).collect(),
             threads,
             permits,
             room,
@@ -117,31 +99,46 @@ impl Pool {
 
     /// Queues a job. Never waits: beyond its bounds the job is answered as overloaded.
     pub(super) fn submit(self: &Arc<Self>, job: Job, done: Done) {
-        let field = Arc::clone(&job.field);
-        let piece = Piece::whole(job, done, Instant::now());
+        let (field, now) = (Arc::clone(&job.field), Instant::now());
+        if self.limits.isolation == Isolation::PerTenant {
+            for piece in Piece::by_tenant(job, done, now) {
+                self.submit_piece(&field, piece, now);
+            }
+        } else {
+            self.submit_piece(&field, Piece::whole(job, done, now), now);
+        }
+    }
+
+    fn submit_piece(self: &Arc<Self>, field: &Arc<str>, piece: Piece, now: Instant) {
         let mut work = self.work.lock();
         if work.closed {
             drop(work);
             return drop(piece);
         }
-        if let Err(piece) = work.queues.push(&field, piece) {
+        if let Err((piece, refusal)) = work.queues.push(field, piece, now) {
             drop(work);
-            return self.shed(piece);
+            return match refusal {
+                Refusal::Full => self.shed(piece),
+                Refusal::SwitchedOff => self.cut(piece),
+            };
         }
         self.call_for_help(work);
     }
 
     /// Wakes an idle slot if there is work that it could take, or sees to it that one is started if none is idle.
-    fn call_for_help(self: &Arc<Self>, mut work: parking_lot::MutexGuard<'_, Work>) {
+    fn call_for_help(self: &Arc<Self>, mut work: MutexGuard<'_, Work>) {
         if !work.queues.has_work() {
             return;
         }
-        let least_busy = (0..work.idle.len()).rev().min_by_key(|&place| work.idle[place].thread.load().0);
-        if let Some(place) = least_busy {
-            let slot = work.idle.remove(place);
+        let next = match self.limits.isolation {
+            Isolation::Shared | Isolation::PerCall => work.least_busy(),
+            Isolation::PerTenant => work.most_fitting(Instant::now(), self.may_grow(&work)),
+        };
+        if let Some(place) = next {
+            let slot = work.wakes(place);
             drop(work);
             slot.wake.notify_one();
-        } else if !work.relief && work.slots < self.limits.instances {
+        } else if !work.relief && (self.may_grow(&work) || !work.idle.is_empty()) {
             work.relief = true;
             drop(work);
             if let Some(thread) = self.calmest_thread() {
@@ -150,20 +147,36 @@ impl Pool {
         }
     }
 
+    fn may_grow(&self, work: &Work) -> bool {
+        work.slots < self.limits.instances
+    }
+
     fn calmest_thread(&self) -> Option<&Arc<Thread>> {
         self.threads.iter().min_by_key(|thread| thread.load())
     }
 
-    /// Starts another instance if work still waits after a moment.
+    /// Starts another instance if work still waits after a moment. A tenant that has no instance is not made to wait.
     pub(super) async fn relieve(self: &Arc<Self>) {
-        tokio::time::sleep(RELIEF).await;
+        let per_tenant = self.limits.isolation == Isolation::PerTenant;
+        let is_fit = |work: &Work| work.queues.fit(&Bond::Free, Instant::now()).is_some();
+        if !per_tenant || !is_fit(&self.work.lock()) {
+            tokio::time::sleep(RELIEF).await;
+        }
         let needed = {
             let mut work = self.work.lock();
             work.relief = false;
-            !work.closed && work.idle.is_empty() && work.queues.has_work() && work.slots < self.limits.instances
+            let wanted = if per_tenant { is_fit(&work) && work.starting == 0 } else { work.idle.is_empty() };
+            !work.closed && wanted && work.queues.has_work() && self.may_grow(&work)
         };
-        if needed {
-            self.grow();
+        let grown = needed && self.grow();
+        if per_tenant && !grown {
+            // No room for another one: the instance that nobody has needed for the longest time is replaced.
+            let mut work = self.work.lock();
+            if let Some(place) = work.most_fitting(Instant::now(), false) {
+                let slot = work.wakes(place);
+                drop(work);
+                slot.wake.notify_one();
+            }
         }
     }
 
@@ -171,19 +184,27 @@ impl Pool {
     fn grow(self: &Arc<Self>) -> bool {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return false };
         let Some(thread) = self.calmest_thread() else { return false };
-        self.work.lock().slots += 1;
+        {
+            let mut work = self.work.lock();
+            work.slots += 1;
+            work.starting += 1;
+        }
         thread.instances.fetch_add(1, Ordering::Relaxed);
         let told = thread.tell(Command::Serve(Arc::clone(self), permit));
         if !told {
-            self.work.lock().slots -= 1;
+            let mut work = self.work.lock();
+            work.slots -= 1;
+            work.starting -= 1;
             thread.instances.fetch_sub(1, Ordering::Relaxed);
         }
         told
     }
 
-    /// A fresh instance.
-    pub(super) async fn instance(&self) -> Result<Instance, CallError> {
-        let started = Instance::start(&self.pre, self.limits, Output::new(Arc::clone(&self.log))).await?;
+    /// A fresh instance, on the thread of this slot.
+    pub(super) async fn instance(&self, slot: &Slot) -> Result<Instance, CallError> {
+        let place = self.threads.iter().position(|thread| Arc::ptr_eq(thread, &slot.thread)).unwrap_or_default();
+        let output = Output::new(Arc::clone(&self.log));
+        let started = Instance::start(&self.pre, self.limits, output, &self.turnstiles[place]).await?;
         // The first call of an instance is slow; better now than for an event.
         let described = started.describe().await;
         self.metrics.instances_started.inc();
@@ -194,8 +215,18 @@ impl Pool {
         }
     }
 
+    /// The bond of a slot that has served nobody.
+    pub(super) fn first_bond(&self) -> Bond {
+        if self.limits.isolation == Isolation::PerTenant { Bond::Free } else { Bond::Anyone }
+    }
+
+    /// A slot has its first instance.
+    pub(super) fn started(&self) {
+        self.work.lock().starting -= 1;
+    }
+
     /// The next batch for a slot; waits for one. `None`: the slot is to end.
-    pub(super) async fn next(self: &Arc<Self>, slot: &Arc<Slot>) -> Option<Batch> {
+    pub(super) async fn next(self: &Arc<Self>, slot: &Arc<Slot>, bond: &mut Bond) -> Option<Batch> {
         loop {
             let expired = {
                 let mut work = self.work.lock();
@@ -203,10 +234,10 @@ impl Pool {
                     return None;
                 }
                 let idle = work.idle.len();
-                let taken = work.queues.take(idle, Instant::now());
+                let taken = work.queues.take(bond, idle, Instant::now());
                 if let Some(batch) = taken.batch {
                     self.room.changed();
-                    if idle > 0 {
+                    if idle > 0 || *bond != Bond::Anyone {
                         self.call_for_help(work);
                     } else {
                         drop(work);
@@ -216,7 +247,11 @@ impl Pool {
                     }
                     return Some(batch);
                 }
-                work.idle.push(Arc::clone(slot));
+                work.idle.push(Idle { slot: Arc::clone(slot), bond: bond.clone() });
+                if *bond != Bond::Anyone {
+                    // What was not for this one may be for another one, which nobody has woken yet.
+                    self.call_for_help(work);
+                }
                 taken.expired
             };
             for piece in expired {
@@ -231,7 +266,7 @@ impl Pool {
     /// Whether an idle slot may end: it was not given work in the meantime, and enough others are left.
     fn may_end(&self, slot: &Arc<Slot>) -> bool {
         let mut work = self.work.lock();
-        let place = work.idle.iter().position(|idle| Arc::ptr_eq(idle, slot));
+        let place = work.idle.iter().position(|idle| Arc::ptr_eq(&idle.slot, slot));
         if let Some(place) = place {
             work.idle.remove(place);
         }
@@ -239,16 +274,57 @@ impl Pool {
     }
 
     /// A batch has ended.
-    pub(super) fn finish(self: &Arc<Self>, running: Running, outcome: Finished) {
-        let mut work = self.work.lock();
-        work.queues.finish(running, outcome);
+    pub(super) fn finish(self: &Arc<Self>, running: &Running, outcome: Finished, now: Instant) {
+        let Consequence { switched, cut } = self.work.lock().queues.finish(running, outcome, now);
         self.room.changed();
+        if let Some(switched) = switched {
+            self.switched(running, switched);
+        }
+        for piece in cut {
+            self.cut(piece);
+        }
+    }
+
+    fn switched(&self, running: &Running, switched: Switched) {
+        let (module, field) = (self.log.module(), &running.name);
+        match switched {
+            Switched::Opened(pause) | Switched::StaysOpen(pause) => {
+                let first = matches!(switched, Switched::Opened(_));
+                self.metrics.circuit_opened(module, field, first);
+                let pause = humantime::format_duration(pause);
+                tracing::warn!(module, %field, %pause, "the calls of this resolver had to be stopped again and again: it is switched off, and tried again after a pause");
+            }
+            Switched::Closed => {
+                self.metrics.circuit_closed(module, field);
+                tracing::info!(module, %field, "the resolver works again and is switched on");
+            }
+        }
+    }
+
+    /// The slot's instance is gone, or fresh: it is bound to nobody.
+    pub(super) fn release(&self, bond: &mut Bond) {
+        if *bond != Bond::Anyone {
+            self.work.lock().queues.release(bond);
+        }
     }
 
     /// A slot has ended.
-    pub(super) fn leave(&self, slot: &Slot) {
+    pub(super) fn leave(&self, slot: &Slot, bond: &mut Bond) {
         slot.thread.instances.fetch_sub(1, Ordering::Relaxed);
-        self.work.lock().slots -= 1;
+        let mut work = self.work.lock();
+        work.slots -= 1;
+        work.queues.release(bond);
+    }
+
+    /// Answers a piece whose field is switched off.
+    fn cut(&self, piece: Piece) {
+        self.metrics.switched_off.inc_by(piece.invocations.len() as u64);
+        piece.fail(&Failure {
+            message: "The resolver of this field is switched off for a moment because it kept failing".to_owned(),
+            code: Some("CIRCUIT_OPEN".to_owned()),
+            expose: true,
+            ..Failure::default()
+        });
     }
 
     /// Answers a piece that there is no room for.
@@ -277,11 +353,16 @@ impl Pool {
     pub(super) fn close(&self) {
         let (pieces, idle) = {
             let mut work = self.work.lock();
+            if !work.closed {
+                for field in work.queues.switched_off() {
+                    self.metrics.circuit_closed(self.log.module(), field);
+                }
+            }
             work.closed = true;
             (work.queues.clear(), std::mem::take(&mut work.idle))
         };
         drop(pieces);
-        for slot in idle {
+        for Idle { slot, .. } in idle {
             slot.wake.notify_one();
         }
         self.room.changed();

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::call::{CallError, Question, Request};
-use super::instance::Instance;
+use super::instance::{Instance, Retirement};
 use super::piece::Piece;
-use super::pool::{Pool, Slot};
-use super::queue::{Batch, Finished, Running};
+use super::pool::Pool;
+use super::queue::{Batch, Bond, Finished, Running};
 use super::thread::Thread;
-use crate::outcome::Outcome;
+use super::work::Slot;
+use crate::outcome::{Outcome, Tenant};
 
 /// After an instance could not be started, the next try waits this long, unless there is work.
 const RETRY_START: Duration = Duration::from_millis(200);
@@ -20,16 +21,21 @@ const RETRY_START: Duration = Duration::from_millis(200);
 /// Works for the pool until the pool wants no more.
 pub(super) async fn serve(pool: &Arc<Pool>, thread: &Arc<Thread>, permit: OwnedSemaphorePermit) {
     let slot = Slot::new(thread);
-    let _seat = Seat { pool, slot: &slot, _permit: permit };
-    let mut worker = Worker { pool, instance: None };
+    let mut seat = Seat { pool, slot: &slot, bond: pool.first_bond(), _permit: permit };
+    let mut worker = Worker { pool, slot: &slot, instance: None };
     worker.warm().await;
-    while let Some(batch) = pool.next(&slot).await {
+    pool.started();
+    while let Some(batch) = pool.next(&slot, &mut seat.bond).await {
         thread.calls.fetch_add(1, Ordering::Relaxed);
         let calls = CountDown(&thread.calls);
         worker.work(batch).await;
         drop(calls);
-        // Warmed here, before the slot takes more: meanwhile the others serve.
-        worker.warm().await;
+        worker.retire();
+        if worker.instance.is_none() {
+            pool.release(&mut seat.bond);
+            // Warmed here, before the slot takes more: meanwhile the others serve.
+            worker.warm().await;
+        }
     }
 }
 
@@ -37,12 +43,13 @@ pub(super) async fn serve(pool: &Arc<Pool>, thread: &Arc<Thread>, permit: OwnedS
 struct Seat<'a> {
     pool: &'a Pool,
     slot: &'a Slot,
+    bond: Bond,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.pool.leave(self.slot);
+        self.pool.leave(self.slot, &mut self.bond);
     }
 }
 
@@ -56,6 +63,7 @@ impl Drop for CountDown<'_> {
 
 struct Worker<'a> {
     pool: &'a Arc<Pool>,
+    slot: &'a Slot,
     instance: Option<Instance>,
 }
 
@@ -71,13 +79,26 @@ impl Worker<'_> {
 
     async fn start(&mut self) -> Result<(), CallError> {
         if self.instance.is_none() {
-            self.instance = Some(self.pool.instance().await?);
+            self.instance = Some(self.pool.instance(self.slot).await?);
         }
         Ok(())
     }
 
+    /// Lets the instance go if its time has come.
+    fn retire(&mut self) {
+        if let Some(cause) = self.instance.as_ref().and_then(Instance::retires) {
+            self.replace(cause);
+        }
+    }
+
+    fn replace(&mut self, cause: Retirement) {
+        self.pool.metrics.retired(cause.cause());
+        self.instance = None;
+    }
+
     async fn work(&mut self, batch: Batch) {
-        let Batch { field, pieces, running } = batch;
+        let Batch { pieces, running } = batch;
+        let field = Arc::clone(&running.name);
         let running = InHand { pool: self.pool, running: Some(running) };
         let began = Instant::now();
         let deadline = began + self.pool.limits().wall;
@@ -85,13 +106,14 @@ impl Worker<'_> {
         let count = questions.len();
         let called = self.call(&field, questions, deadline).await;
         // Before the answers go out: whoever waits for the last of them may look at the queues next.
-        let finished = if called.is_ok() { Finished::Well(began.elapsed()) } else { Finished::Stopped };
+        let now = Instant::now();
+        let finished = if called.is_ok() { Finished::Well(now - began) } else { Finished::Stopped };
         let outcomes = match called {
             Ok(outcomes) => outcomes,
             Err(error) if count == 1 => vec![Outcome::Failed(error.failure())],
             Err(_) => self.one_by_one(&field, &pieces).await,
         };
-        running.finish(finished);
+        running.finish(finished, now);
         let mut outcomes = outcomes.into_iter();
         for piece in pieces {
             piece.answer(&mut outcomes);
@@ -126,6 +148,13 @@ impl Worker<'_> {
         questions: Vec<Question<'_>>,
         deadline: Instant,
     ) -> Result<Vec<Outcome>, CallError> {
+        // Whatever the queue thinks: nobody meets what is not for them.
+        let Some(tenant) = same_tenant(&questions) else {
+            return Err(CallError::Start("a batch would mix tenants; this is a bug of Subcast".to_owned()));
+        };
+        if let Some(Err(cause)) = self.instance.as_ref().map(|instance| instance.may_serve(tenant)) {
+            self.replace(cause);
+        }
         self.start().await?;
         let Some(instance) = self.instance.take() else { return Err(CallError::Start("it is gone".to_owned())) };
         let request = Request { field, questions, deadline };
@@ -151,21 +180,27 @@ struct InHand<'a> {
 }
 
 impl InHand<'_> {
-    fn finish(mut self, finished: Finished) {
-        self.end(finished);
+    fn finish(mut self, finished: Finished, now: Instant) {
+        self.end(finished, now);
     }
 
-    fn end(&mut self, finished: Finished) {
+    fn end(&mut self, finished: Finished, now: Instant) {
         if let Some(running) = self.running.take() {
-            self.pool.finish(running, finished);
+            self.pool.finish(&running, finished, now);
         }
     }
 }
 
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
-        self.end(Finished::Stopped);
+        self.end(Finished::Stopped, Instant::now());
     }
+}
+
+/// The tenant of all of them; `None` if there are several.
+fn same_tenant<'a>(questions: &[Question<'a>]) -> Option<&'a Tenant> {
+    let first = &questions.first()?.invocation.tenant;
+    questions.iter().all(|question| question.invocation.tenant == *first).then_some(first)
 }
 
 fn questions(pieces: &[Piece]) -> impl Iterator<Item = Question<'_>> {

@@ -1,11 +1,16 @@
 //! What belongs to one instance on the host's side: its authority (none), its budgets, and where it writes.
 
+use std::sync::Arc;
+
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::subcast::resolver::{fetch, kv, log, settings, types};
+use super::clock::CoarseClock;
+use super::config::Limits;
 use super::guest_log::{Level, Output, Stream};
+use super::turnstile::Place;
 
 /// Resources (streams, pollables) that a guest may hold at a time.
 const RESOURCES: usize = 1_000;
@@ -25,18 +30,28 @@ pub(super) struct State {
 
 impl State {
     /// No environment, no arguments, no files, no sockets: clocks, randomness and the log are all there is.
-    pub(super) fn new(memory: usize, output: Output) -> Self {
-        let wasi = WasiCtx::builder()
-            .stdout(output.stream(Stream::Stdout))
+    pub(super) fn new(limits: &Limits, output: Output, place: Arc<Place>) -> Self {
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(output.stream(Stream::Stdout))
             .stderr(output.stream(Stream::Stderr))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM_BYTES)
-            .build();
+            .max_random_size(RANDOM_BYTES);
+        if !limits.clock.is_zero() {
+            let clock = CoarseClock::new(limits.clock);
+            wasi.monotonic_clock(clock).wall_clock(clock);
+        }
+        let wasi = wasi.build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
-        Self { wasi, table, memory: Memory { limit: memory, denied: 0 }, cpu: Cpu::default(), output }
+        Self {
+            wasi,
+            table,
+            memory: Memory { limit: limits.memory, denied: 0, size: 0 },
+            cpu: Cpu { used: 0, budget: 0, place },
+            output,
+        }
     }
 }
 
@@ -52,12 +67,17 @@ pub(super) struct Memory {
     limit: usize,
     /// Growths that were refused. After one, a Python instance may be broken without showing it.
     pub(super) denied: u32,
+    /// Of its largest memory, bytes. Memories never shrink, so this is the most that was ever in use, too.
+    pub(super) size: usize,
 }
 
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let granted = desired <= self.limit;
         self.denied += u32::from(!granted);
+        if granted {
+            self.size = self.size.max(desired);
+        }
         Ok(granted)
     }
 
@@ -67,10 +87,11 @@ impl ResourceLimiter for Memory {
 }
 
 /// The CPU time of one call, in ticks of the epoch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cpu {
     pub(super) used: u64,
     pub(super) budget: u64,
+    place: Arc<Place>,
 }
 
 /// A call has used up its CPU time.
@@ -79,14 +100,15 @@ pub(super) struct Cpu {
 pub(super) struct CpuExhausted;
 
 impl Cpu {
-    /// Called at each tick while the guest runs: gives way to other guests of the thread, until the budget is spent.
+    /// Called at each tick while the guest runs: gives way to other guests of the thread, until the budget is spent. The
+    /// long calls of one module take turns among themselves, so that it has one share of the thread however many they are.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         self.used += 1;
         if self.used > self.budget {
             return Err(CpuExhausted.into());
         }
         // Plain `Yield` wakes itself at once and starves timers and other threads' messages; see docs/architecture.md.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(Arc::clone(&self.place).give_way())))
     }
 }
 

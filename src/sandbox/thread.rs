@@ -96,7 +96,7 @@ async fn run(thread: Arc<Thread>, inbox: &mut mpsc::Receiver<Command>, stopping:
                 }
                 Some(Command::Describe { pre, limits, output, reply }) => {
                     tasks.spawn_local(async move {
-                        let described = match Instance::start(&pre, limits, output).await {
+                        let described = match Instance::start(&pre, limits, output, &Arc::default()).await {
                             Ok(instance) => instance.describe().await.answer,
                             Err(error) => Err(error),
                         };

@@ -197,6 +197,18 @@ pub(super) static SECTIONS: &[Section] = &[
                 Is("64"),
                 "Running copies of all modules together, of 7 MB each at first. A module that finds no room is not loaded.",
             ),
+            key("ceiling.cpu", Is("\"10s\""), "Most `cpu` that a module may be given."),
+            key("ceiling.wall", Is("\"60s\""), "Most `wall` that a module may be given."),
+            key("ceiling.memory", Is("\"1GiB\""), "Most `memory` that a module may be given."),
+            key("ceiling.output", Is("\"64MiB\""), "Most `output` that a module may be given."),
+            key("ceiling.instances", Is("64"), "Most `instances` that a module may be given."),
+            key("ceiling.log_bytes", Is("\"16MiB\""), "Most `log_bytes` that a module may be given."),
+            key("ceiling.queue", Is("1000000"), "Most `queue` that a module may be given."),
+            key(
+                "ceiling.patience",
+                Is("\"5m\""),
+                "Most `patience` that a module may be given. A module whose table asks for more than a ceiling is an error; nothing is cut silently.",
+            ),
             key(
                 "cache_dir",
                 Unset("\"/var/cache/subcast\""),
@@ -240,6 +252,11 @@ pub(super) static SECTIONS: &[Section] = &[
                 Within("false"),
                 "Whether a new file at `path` is deployed as soon as it is there. Replace files by renaming. SIGHUP does it for all modules at once.",
             ),
+            key(
+                "isolation",
+                Within("\"shared\""),
+                "Who may meet in one running copy, which keeps its globals between calls. \"shared\": everyone. \"per-tenant\": subscribers of one tenant ([auth] claims.tenant); those without one count as a tenant. With more tenants than `instances`, copies are replaced, never shared. \"per-call\": every call has a fresh copy and one invocation; about a millisecond of computing time each.",
+            ),
             key("cpu", Within("\"100ms\""), "Computing time of one call. Beyond, the call is interrupted and fails."),
             key(
                 "wall",
@@ -250,9 +267,24 @@ pub(super) static SECTIONS: &[Section] = &[
             key("output", Within("\"1MiB\""), "Size of one value that a resolver returns. Beyond, the call fails."),
             key("instances", Within("4"), "Running copies of this module at most: how many calls may run at once."),
             key(
+                "queue",
+                Within("65536"),
+                "Invocations that may wait for one field. Beyond, events are answered with OVERLOADED. Where tenants are isolated, none ever takes all of it.",
+            ),
+            key(
+                "patience",
+                Within("\"10s\""),
+                "How long an invocation may wait for a running copy. Then it is answered with OVERLOADED.",
+            ),
+            key(
                 "log_bytes",
                 Within("\"64KiB\""),
                 "What the module may write to the log, per second; the rest is dropped.",
+            ),
+            key(
+                "clock",
+                Within("\"exact\""),
+                "Clocks of the module: \"exact\", \"coarse\" (rounded down to 1ms, for modules that are not trusted not to time their neighbours) or a resolution such as \"10ms\", at most \"1s\".",
             ),
         ],
     },
@@ -272,7 +304,6 @@ pub(super) static LATER: &[(&str, &str, &str)] = &[
     ("audit", "", "remove it"),
     ("admin", "listen", "protect the routes with token_env"),
     ("telemetry", "otlp", "scrape GET /metrics"),
-    (MODULE, "isolation", "instances are shared between calls"),
     (MODULE, "fetch", "a module has no network"),
     (MODULE, "settings", "keep settings in the module's sources"),
     ("policy", "", "restrict events by `where` in the resolver"),

@@ -4,6 +4,7 @@
 //! it. A key that is not known, or not yet, is an error: nothing that somebody wrote is ignored. What a key means, and
 //! what holds without it, stands in one table (`keys.rs`), which [`reference`] prints.
 
+mod ceiling;
 mod environment;
 mod error;
 mod file;
@@ -29,6 +30,7 @@ pub use sections::{Admin, Auth, BusKind, Jwt, Limits, LogFormat, Server, Telemet
 
 use crate::protocol::transport_ws;
 use crate::{auth, deploy, graphql, outbox, registry, sandbox};
+use ceiling::Ceiling;
 use environment::Environment;
 use layers::Layers;
 use settings::{Origin, Raw};
@@ -87,6 +89,7 @@ impl Config {
         }
         layers.add_environment(&environment)?;
         layers.add_overrides(&overrides);
+        let ceiling = Ceiling::read(layers.section("sandbox"))?;
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         Ok(Self {
             server: Server::read(layers.section("server"))?,
@@ -98,8 +101,8 @@ impl Config {
             admin: Admin::read(layers.section("admin"), &environment, file)?,
             sandbox: sections::sandbox(layers.section("sandbox"), folder)?,
             telemetry: Telemetry::read(layers.section("telemetry"))?,
-            modules: module::modules(&layers, folder, overrides.modules)?,
-            module_presets: module::presets(&layers)?,
+            modules: module::modules(&layers, folder, overrides.modules, &ceiling)?,
+            module_presets: module::presets(&layers, &ceiling)?,
         })
     }
 

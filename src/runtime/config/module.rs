@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ceiling::Ceiling;
 use super::error::ConfigError;
 use super::layers::Layers;
-use super::setting::{Count, Interval, Size};
+use super::setting::{Choice, ClockResolution, Count, Interval, Size};
 use super::settings::Settings;
 use crate::sandbox;
+use crate::sandbox::Isolation;
 
 /// A module of resolvers: where it is, and what each call may use.
 #[derive(Clone, Debug)]
@@ -31,8 +33,8 @@ impl ModuleConfig {
         self.limits
     }
 
-    fn read(settings: &Settings, folder: &Path) -> Result<Self, ConfigError> {
-        let limits = limits(settings)?;
+    fn read(settings: &Settings, folder: &Path, ceiling: &Ceiling) -> Result<Self, ConfigError> {
+        let limits = limits(settings, ceiling)?;
         let path = settings.given_path("path", folder)?;
         let name = match settings.given::<String>("name")? {
             Some(name) if name.chars().all(is_name_character) => name,
@@ -67,13 +69,18 @@ fn is_name_character(c: char) -> bool {
 
 /// All modules. Those of the command line take the place of those of the file; one that has the name of one of the file
 /// keeps its keys.
-pub(super) fn modules(layers: &Layers, folder: &Path, named: Vec<PathBuf>) -> Result<Vec<ModuleConfig>, ConfigError> {
+pub(super) fn modules(
+    layers: &Layers,
+    folder: &Path,
+    named: Vec<PathBuf>,
+    ceiling: &Ceiling,
+) -> Result<Vec<ModuleConfig>, ConfigError> {
     let mut modules = Vec::new();
     for settings in &layers.modules {
-        modules.push(ModuleConfig::read(settings, folder)?);
+        modules.push(ModuleConfig::read(settings, folder, ceiling)?);
     }
     if !named.is_empty() {
-        let presets = presets(layers)?;
+        let presets = presets(layers, ceiling)?;
         let mut described: HashMap<String, ModuleConfig> =
             modules.drain(..).map(|module| (module.name.clone(), module)).collect();
         modules.extend(named.into_iter().map(|path| {
@@ -97,11 +104,11 @@ pub(super) fn modules(layers: &Layers, folder: &Path, named: Vec<PathBuf>) -> Re
 }
 
 /// Limits of a module that nobody configured.
-pub(super) fn presets(layers: &Layers) -> Result<sandbox::Limits, ConfigError> {
-    limits(&layers.no_module())
+pub(super) fn presets(layers: &Layers, ceiling: &Ceiling) -> Result<sandbox::Limits, ConfigError> {
+    limits(&layers.no_module(), ceiling)
 }
 
-fn limits(settings: &Settings) -> Result<sandbox::Limits, ConfigError> {
+fn limits(settings: &Settings, ceiling: &Ceiling) -> Result<sandbox::Limits, ConfigError> {
     let limits = sandbox::Limits {
         cpu: interval(settings, "cpu")?,
         wall: interval(settings, "wall")?,
@@ -109,7 +116,13 @@ fn limits(settings: &Settings) -> Result<sandbox::Limits, ConfigError> {
         output: settings.read::<Size>("output")?.0,
         instances: settings.read::<Count>("instances")?.0,
         log_bytes: settings.read::<Size>("log_bytes")?.0,
+        isolation: settings.read("isolation")?,
+        queue: settings.read::<Count>("queue")?.0,
+        patience: interval(settings, "patience")?,
+        clock: settings.read::<ClockResolution>("clock")?.0,
+        ..sandbox::Limits::default()
     };
+    ceiling.check(settings, &limits)?;
     if limits.cpu > limits.wall {
         let problem = format!(
             "cpu ({:?}) can never be used up, because wall ({:?}) ends the call before: raise wall",
@@ -123,4 +136,9 @@ fn limits(settings: &Settings) -> Result<sandbox::Limits, ConfigError> {
 
 fn interval(settings: &Settings, key: &'static str) -> Result<Duration, ConfigError> {
     Ok(settings.read::<Interval>(key)?.0)
+}
+
+impl Choice for Isolation {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("shared", Self::Shared), ("per-tenant", Self::PerTenant), ("per-call", Self::PerCall)];
 }

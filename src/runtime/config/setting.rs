@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use toml::Value;
 
+use crate::sandbox::COARSE;
+
 /// A value that can be read from a file or from the environment.
 pub(super) trait Setting: Sized {
     /// What is expected, for the refusal.
@@ -45,6 +47,9 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((text[..digits].parse().ok()?, text[digits..].trim_start()))
 }
 
+/// A clock that is coarser tells a guest nothing.
+const COARSEST: Duration = Duration::from_secs(1);
+
 /// Longer than anybody waits, short enough to be added to any clock.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
@@ -77,6 +82,27 @@ impl Setting for Interval {
         match Duration::from_text(text)? {
             Duration::ZERO => Err(format!("{text:?} is too short: it must be at least \"1ms\"")),
             duration => Ok(Self(duration)),
+        }
+    }
+}
+
+/// What a guest's clocks are rounded to; zero: nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClockResolution(pub(super) Duration);
+
+impl Setting for ClockResolution {
+    const EXPECTED: &'static str = "\"exact\", \"coarse\" or a resolution such as \"10ms\"";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "exact" => Ok(Self(Duration::ZERO)),
+            "coarse" => Ok(Self(COARSE)),
+            _ if text.starts_with(|first: char| first.is_ascii_digit()) => {
+                let resolution = Interval::from_text(text)?.0;
+                let fits = resolution <= COARSEST;
+                fits.then_some(Self(resolution)).ok_or_else(|| format!("{text:?} is too coarse: at most \"1s\""))
+            }
+            _ => Err(mismatched_text::<Self>(text)),
         }
     }
 }

@@ -350,3 +350,40 @@ fn modules_that_cannot_be_are_refused() {
             .starts_with("FILE:3: [module] cpu: cpu (2s) can never be used up")
     );
 }
+
+#[test]
+fn a_module_beyond_a_ceiling_is_refused_by_the_names_and_places_of_both() {
+    let module = |line: &str| {
+        format!("[sandbox]\nceiling = {{ memory = \"128MiB\", cpu = \"2s\" }}\n[[module]]\npath = \"x\"\n{line}")
+    };
+    assert!(load(&module("memory = \"128MiB\"\ncpu = \"1s\"")).is_ok());
+    let refused = refusal(&module("memory = \"1GiB\""));
+    let expected =
+        "FILE:5: [module] memory: memory = \"1GiB\" is more than this host allows: ceiling.memory is \"128MiB\" (";
+    assert!(refused.starts_with(expected) && refused.contains(":2: [sandbox] ceiling.memory)"), "{refused}");
+    assert!(refusal(&module("wall = \"61s\"")).contains("ceiling.wall is \"60s\""));
+    for line in
+        ["queue = 1000001", "patience = \"6m\"", "output = \"65MiB\"", "instances = 65", "log_bytes = \"17MiB\""]
+    {
+        assert!(refusal(&module(line)).contains("is more than this host allows"), "{line}");
+    }
+    let low = refusal("[sandbox]\nceiling = { memory = \"1MiB\" }\n[[module]]\npath = \"x\"");
+    assert!(low.starts_with("FILE:3: [module]: memory = \"64MiB\" (its preset) is more"), "{low}");
+    let variable = [("SUBCAST_SANDBOX_CEILING_QUEUE", "5")];
+    let refused = refusal_with("[[module]]\npath = \"x\"", &variable);
+    assert!(refused.ends_with("ceiling.queue is 5 (environment variable SUBCAST_SANDBOX_CEILING_QUEUE)"), "{refused}");
+}
+
+#[test]
+fn isolation_and_clock_have_names() {
+    let limits = |text: &str| load(&format!("[[module]]\npath = \"x\"\n{text}")).unwrap().modules[0].limits();
+    assert_eq!(limits("isolation = \"per-tenant\"").isolation, sandbox::Isolation::PerTenant);
+    assert_eq!(limits("isolation = \"per-call\"").isolation, sandbox::Isolation::PerCall);
+    assert_eq!(limits("clock = \"coarse\"").clock, Duration::from_millis(1));
+    assert_eq!(limits("clock = \"20ms\"").clock, Duration::from_millis(20));
+    assert_eq!(limits("clock = \"exact\"").clock, Duration::ZERO);
+    let refused = |text: &str| refusal(&format!("[[module]]\npath = \"x\"\n{text}"));
+    assert!(refused("clock = \"fast\"").contains("expected \"exact\", \"coarse\" or a resolution"));
+    assert!(refused("clock = \"2s\"").contains("at most \"1s\""));
+    assert!(refused("isolation = \"tenant\"").contains("\"shared\" or \"per-tenant\" or \"per-call\""));
+}

@@ -1,13 +1,20 @@
 //! What waits for a module's instances, and who gets the next one. Knows no thread, no clock and no instance.
 //!
 //! - Each field has a queue of its own, and fields take turns: a flood of one does not delay the others.
+//! - Where an instance serves one tenant only, each tenant has a line of its own in the field's queue, and tenants take
+//!   turns. An instance prefers its own tenant; another one gets it if that has none, or has waited for a while.
 //! - Under load, what waits for a field is handed over as one batch, sized so that it takes a fraction of the CPU time
 //!   of one call. When idle, an event is taken the moment it comes.
 //! - A field whose call had to be stopped is **on probation**: one invocation at a time, and all such fields of a module
-//!   together hold one instance. It gets out by a number of calls without trouble.
-//! - A field never holds the last instance, as long as there are several fields and several instances.
+//!   together hold one instance. It gets out by a number of calls without trouble. One that is stopped again and again
+//!   is switched off for a while.
+//! - A field never holds the last instance, as long as there are several fields and several instances; nor does a tenant.
 //! - Queues are bounded in number and in time: what is beyond is shed, and its subscribers are told.
 
+mod circuit;
+mod field;
+mod lines;
+mod tenants;
 #[cfg(test)]
 mod tests;
 
@@ -15,29 +22,23 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::piece::Piece;
+pub(super) use circuit::Switched;
+pub(super) use tenants::Bond;
 
-/// Invocations in one batch: enough to share the cost of a call, few enough to stay fair.
-const BATCH: usize = 64;
-/// A batch is not split among idle instances into parts smaller than this.
-const SHARE: usize = 16;
+use super::config::{Isolation, Limits};
+use super::piece::Piece;
+use crate::outcome::Tenant;
+use field::FieldQueue;
+use tenants::Tenants;
+
 /// A batch is sized to take this part of the CPU time of a call.
 const BATCH_SHARE: u32 = 4;
 
-/// Invocations that may wait for one field.
-const WAITING: usize = 65_536;
-/// The same while the field is on probation: each of them may take the whole CPU time of a call.
-const WAITING_ON_PROBATION: usize = 256;
-/// For how long they may wait.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PATIENCE_ON_PROBATION: Duration = Duration::from_secs(2);
-
-/// Good calls that end a probation.
-const PROBATION: u32 = 32;
-
-/// A field whose oldest event has waited for this long does not keep up; publishers do not wait for it until it has
-/// caught up to half of it.
-const LAGGING: Duration = Duration::from_secs(1);
+/// For how long an instance stays with a tenant that has work for it while others have no instance at all. Several times
+/// of what it takes to start a fresh one, so that most of the time is spent on work.
+const STAY: Duration = Duration::from_millis(5);
+/// After so long in a line, work is also done by instances that are not its tenant's, and have nothing else to do.
+pub(super) const HELP: Duration = Duration::from_millis(3);
 
 /// A field, by its place in the module's manifest.
 type FieldIndex = usize;
@@ -45,19 +46,20 @@ type FieldIndex = usize;
 /// What one instance is to do next.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) field: Arc<str>,
-    /// At least one, in the order in which they came.
+    /// At least one, in the order in which they came; all of one tenant where tenants are isolated.
     pub(super) pieces: Vec<Piece>,
     /// To be given back with [`Queues::finish`].
     pub(super) running: Running,
 }
 
 /// A batch that an instance works on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Running {
+    pub(super) name: Arc<str>,
     field: FieldIndex,
     invocations: usize,
     on_probation: bool,
+    tenant: Tenant,
 }
 
 /// What [`Queues::take`] found.
@@ -68,132 +70,13 @@ pub(super) struct Taken {
     pub(super) expired: Vec<Piece>,
 }
 
-/// See the module.
-#[derive(Debug)]
-pub(super) struct Queues {
-    fields: Vec<FieldQueue>,
-    names: HashMap<Arc<str>, FieldIndex>,
-    /// Fields with something to do, in the order of their turns.
-    turns: VecDeque<FieldIndex>,
-    /// Batches of fields on probation that are running now: none or one.
-    on_probation_running: usize,
-    /// Most instances that one field may hold.
-    most_per_field: usize,
-    /// CPU time that a batch is sized for.
-    batch_cpu: Duration,
-}
-
-#[derive(Debug)]
-struct FieldQueue {
-    name: Arc<str>,
-    waiting: VecDeque<Piece>,
-    /// In `waiting`.
-    invocations: usize,
-    /// Batches that are running now.
-    running: usize,
-    /// Good calls still to be made; 0: not on probation.
-    probation: u32,
-    lagging: bool,
-    /// Time of one invocation, averaged; unknown before the first, which therefore goes alone.
-    cost: Option<Duration>,
-}
-
-impl Queues {
-    pub(super) fn new(fields: &[Arc<str>], instances: usize, cpu: Duration) -> Self {
-        let names = fields.iter().cloned().zip(0..).collect();
-        let most_per_field = if fields.len() > 1 { instances.saturating_sub(1).max(1) } else { instances };
-        let fields = fields.iter().map(FieldQueue::new).collect();
-        let (turns, on_probation_running) = (VecDeque::new(), 0);
-        Self { fields, names, turns, on_probation_running, most_per_field, batch_cpu: cpu / BATCH_SHARE }
-    }
-
-    /// Queues a piece; gives it back if the field has too much already (or is none of the module's).
-    pub(super) fn push(&mut self, field: &str, piece: Piece) -> Result<(), Piece> {
-        let Some(&index) = self.names.get(field) else { return Err(piece) };
-        let queue = &mut self.fields[index];
-        if queue.invocations > 0 && queue.invocations + piece.invocations.len() > queue.most_waiting() {
-            return Err(piece);
-        }
-        queue.invocations += piece.invocations.len();
-        if queue.waiting.is_empty() {
-            self.turns.push_back(index);
-        }
-        queue.waiting.push_back(piece);
-        Ok(())
-    }
-
-    /// The next batch for an instance that has nothing to do, while `idle` others have nothing to do either.
-    pub(super) fn take(&mut self, idle: usize, now: Instant) -> Taken {
-        let mut taken = Taken::default();
-        for _ in 0..self.turns.len() {
-            let Some(index) = self.turns.pop_front() else { break };
-            let queue = &mut self.fields[index];
-            queue.expire(now, &mut taken.expired);
-            if queue.waiting.is_empty() {
-                continue;
-            }
-            let may_run =
-                if queue.probation > 0 { self.on_probation_running == 0 } else { queue.running < self.most_per_field };
-            if !may_run {
-                self.turns.push_back(index);
-                continue;
-            }
-            let on_probation = queue.probation > 0;
-            self.on_probation_running += usize::from(on_probation);
-            let quota = queue.quota(idle, self.batch_cpu);
-            let pieces = queue.pieces(quota, now);
-            if !queue.waiting.is_empty() {
-                self.turns.push_back(index);
-            }
-            let invocations = pieces.iter().map(|piece| piece.invocations.len()).sum();
-            let running = Running { field: index, invocations, on_probation };
-            taken.batch = Some(Batch { field: Arc::clone(&queue.name), pieces, running });
-            break;
-        }
-        taken
-    }
-
-    /// A batch has ended.
-    pub(super) fn finish(&mut self, running: Running, outcome: Finished) {
-        let queue = &mut self.fields[running.field];
-        queue.running -= 1;
-        self.on_probation_running -= usize::from(running.on_probation);
-        match outcome {
-            Finished::Stopped => queue.probation = PROBATION,
-            Finished::Well(elapsed) => {
-                queue.probation = queue.probation.saturating_sub(1);
-                queue.observe(elapsed / u32::try_from(running.invocations.max(1)).unwrap_or(u32::MAX));
-            }
-        }
-    }
-
-    /// Whether something waits that an instance could take now.
-    pub(super) fn has_work(&self) -> bool {
-        self.turns.iter().any(|&index| {
-            let queue = &self.fields[index];
-            if queue.probation > 0 { self.on_probation_running == 0 } else { queue.running < self.most_per_field }
-        })
-    }
-
-    /// Invocations that publishers should wait for: of all fields that keep up.
-    pub(super) fn backlog(&self) -> usize {
-        self.fields.iter().filter(|queue| !queue.lagging && queue.probation == 0).map(|queue| queue.invocations).sum()
-    }
-
-    /// All invocations that wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.fields.iter().map(|queue| queue.invocations).sum()
-    }
-
-    /// Takes everything out.
-    pub(super) fn clear(&mut self) -> Vec<Piece> {
-        self.turns.clear();
-        let drain = |queue: &mut FieldQueue| {
-            queue.invocations = 0;
-            std::mem::take(&mut queue.waiting)
-        };
-        self.fields.iter_mut().flat_map(drain).collect()
-    }
+/// Why a piece may not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Too much waits already.
+    Full,
+    /// The field is switched off.
+    SwitchedOff,
 }
 
 /// How a batch ended.
@@ -205,58 +88,228 @@ pub(super) enum Finished {
     Stopped,
 }
 
-impl FieldQueue {
-    fn new(name: &Arc<str>) -> Self {
-        Self {
-            name: Arc::clone(name),
-            waiting: VecDeque::new(),
-            invocations: 0,
-            running: 0,
-            probation: 0,
-            lagging: false,
-            cost: None,
+/// What follows from the end of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Consequence {
+    /// The field's circuit.
+    pub(super) switched: Option<Switched>,
+    /// What waited for a field that is switched off now.
+    pub(super) cut: Vec<Piece>,
+}
+
+/// Whose work an instance could do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// That of the tenant it is bound to, or of anyone if it is bound to nobody.
+    Own,
+    /// That of another tenant, after it was replaced.
+    Other,
+}
+
+/// What holds for each field of the module.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// Invocations that may wait.
+    waiting: usize,
+    /// For how long.
+    patience: Duration,
+    /// CPU time that a batch is sized for.
+    batch_cpu: Duration,
+    /// Whether each call has one invocation only.
+    one_by_one: bool,
+    /// Most instances that one field may hold.
+    most_per_field: usize,
+    /// Most instances that may work for one tenant at a time.
+    most_per_tenant: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Queues {
+    bounds: Bounds,
+    fields: Vec<FieldQueue>,
+    names: HashMap<Arc<str>, FieldIndex>,
+    /// Fields with something to do, in the order of their turns.
+    turns: VecDeque<FieldIndex>,
+    /// Batches of fields on probation that are running now: none or one.
+    on_probation_running: usize,
+    tenants: Tenants,
+}
+
+impl Queues {
+    pub(super) fn new(fields: &[Arc<str>], limits: &Limits) -> Self {
+        let all_but_one = limits.instances.saturating_sub(1).max(1);
+        let bounds = Bounds {
+            waiting: limits.queue,
+            patience: limits.patience,
+            batch_cpu: limits.cpu / BATCH_SHARE,
+            one_by_one: limits.isolation == Isolation::PerCall,
+            most_per_field: if fields.len() > 1 { all_but_one } else { limits.instances },
+            most_per_tenant: all_but_one,
+        };
+        let names = fields.iter().cloned().zip(0..).collect();
+        let fields = fields.iter().map(|name| FieldQueue::new(name, limits)).collect();
+        let (turns, on_probation_running, tenants) = (VecDeque::new(), 0, Tenants::default());
+        Self { bounds, fields, names, turns, on_probation_running, tenants }
+    }
+
+    /// Queues a piece; gives it back if the field has too much already (or is none of the module's), or is switched off.
+    pub(super) fn push(&mut self, field: &str, piece: Piece, now: Instant) -> Result<(), (Piece, Refusal)> {
+        let Some(&index) = self.names.get(field) else { return Err((piece, Refusal::Full)) };
+        let queue = &mut self.fields[index];
+        if !queue.has_room(&piece, &self.bounds) {
+            return Err((piece, Refusal::Full));
+        }
+        let idle = queue.invocations == 0 && queue.running == 0;
+        if !queue.circuit.admits(idle, now) {
+            return Err((piece, Refusal::SwitchedOff));
+        }
+        if queue.lines.is_empty() {
+            self.turns.push_back(index);
+        }
+        queue.push(piece);
+        Ok(())
+    }
+
+    /// The next batch for an instance that has nothing to do, while `idle` others have nothing to do either. Its bond is
+    /// to the tenant of the batch then; if it was to another one, the instance has to be replaced.
+    pub(super) fn take(&mut self, bond: &mut Bond, idle: usize, now: Instant) -> Taken {
+        let mut taken = Taken::default();
+        let (fields, bounds) = (&mut self.fields, &self.bounds);
+        self.turns.retain(|&index| {
+            fields[index].expire(bounds, now, &mut taken.expired);
+            !fields[index].lines.is_empty()
+        });
+        while let Some((place, tenant, _)) = self.choose(bond, now) {
+            let Some(index) = self.turns.remove(place) else { break };
+            let queue = &mut self.fields[index];
+            let nothing_left = queue.expire_line(&tenant, &self.bounds, now, &mut taken.expired);
+            if nothing_left {
+                if !queue.lines.is_empty() {
+                    self.turns.push_back(index);
+                }
+                continue;
+            }
+            let on_probation = queue.on_probation();
+            self.on_probation_running += usize::from(on_probation);
+            let pieces = queue.take(&tenant, idle, &self.bounds, now);
+            if !queue.lines.is_empty() {
+                self.turns.push_back(index);
+            }
+            let name = Arc::clone(&queue.name);
+            self.tenants.begin(bond, &tenant, now);
+            let invocations = pieces.iter().map(|piece| piece.invocations.len()).sum();
+            let running = Running { name, field: index, invocations, on_probation, tenant };
+            taken.batch = Some(Batch { pieces, running });
+            break;
+        }
+        taken
+    }
+
+    /// A batch has ended.
+    pub(super) fn finish(&mut self, running: &Running, outcome: Finished, now: Instant) -> Consequence {
+        let Running { field, invocations, on_probation, ref tenant, name: _ } = *running;
+        self.tenants.end(tenant);
+        self.on_probation_running -= usize::from(on_probation);
+        let queue = &mut self.fields[field];
+        let switched = queue.finish(outcome, invocations, on_probation, now);
+        let mut cut = Vec::new();
+        if matches!(switched, Some(Switched::Opened(_) | Switched::StaysOpen(_))) {
+            cut = queue.clear();
+            self.turns.retain(|&index| index != field);
+        }
+        Consequence { switched, cut }
+    }
+
+    /// The instance with this bond is gone, or has been replaced by a fresh one.
+    pub(super) fn release(&mut self, bond: &mut Bond) {
+        self.tenants.release(bond);
+    }
+
+    /// Whether an instance with this bond could do something now.
+    pub(super) fn fit(&self, bond: &Bond, now: Instant) -> Option<Fit> {
+        self.choose(bond, now).map(|(_, _, fit)| fit)
+    }
+
+    /// Whether something waits that some instance could do, now or soon.
+    pub(super) fn has_work(&self) -> bool {
+        self.turns.iter().any(|&index| self.may_run(&self.fields[index]))
+    }
+
+    fn may_run(&self, queue: &FieldQueue) -> bool {
+        if queue.on_probation() { self.on_probation_running == 0 } else { queue.running < self.bounds.most_per_field }
+    }
+
+    /// What an instance with this bond does next: the place of a field in `turns`, and whose line.
+    fn choose(&self, bond: &Bond, now: Instant) -> Option<(usize, Tenant, Fit)> {
+        let (mut own, mut without, mut late) = (None, None, None);
+        for (place, &index) in self.turns.iter().enumerate() {
+            let queue = &self.fields[index];
+            if !self.may_run(queue) {
+                continue;
+            }
+            if *bond == Bond::Anyone {
+                return Some((place, None, Fit::Own));
+            }
+            // Ends at the first tenant without an instance; there are no more tenants with one than instances. On
+            // probation one call is made at a time, so that turns have to be kept to: there, only the first line counts.
+            for (nth, tenant) in queue.lines.tenants().enumerate() {
+                if nth > 0 && queue.on_probation() {
+                    break;
+                }
+                if !self.tenants.has_instance(tenant) {
+                    without = without.or(Some((place, tenant)));
+                    break;
+                }
+                let waited = queue.lines.line(tenant).and_then(|line| line.pieces.front()).map(|piece| piece.enqueued);
+                let is_late = waited.is_some_and(|since| now.duration_since(since) >= HELP);
+                if is_late && late.is_none() && self.may_serve(tenant) {
+                    late = Some((place, tenant));
+                }
+            }
+            if let Bond::To(tenant, _) = bond
+                && own.is_none()
+                && self.may_serve(tenant)
+                && queue.lines.line(tenant).is_some()
+                && (!queue.on_probation() || queue.lines.tenants().next() == Some(tenant))
+            {
+                own = Some((place, tenant));
+            }
+        }
+        let stayed = matches!(bond, Bond::To(_, since) if now.duration_since(*since) >= STAY);
+        let other = if *bond == Bond::Free { Fit::Own } else { Fit::Other };
+        let chosen = |found: Option<(usize, &Tenant)>, fit| found.map(|(place, tenant)| (place, tenant.clone(), fit));
+        match (own, without) {
+            (Some(_), Some(_)) if stayed => chosen(without, other),
+            (Some(_), _) => chosen(own, Fit::Own),
+            (None, Some(_)) => chosen(without, other),
+            (None, None) => chosen(late, other),
         }
     }
 
-    fn most_waiting(&self) -> usize {
-        if self.probation > 0 { WAITING_ON_PROBATION } else { WAITING }
+    fn may_serve(&self, tenant: &Tenant) -> bool {
+        self.tenants.working(tenant) < self.bounds.most_per_tenant
     }
 
-    fn expire(&mut self, now: Instant, expired: &mut Vec<Piece>) {
-        let patience = if self.probation > 0 { PATIENCE_ON_PROBATION } else { PATIENCE };
-        while let Some(piece) = self.waiting.pop_front_if(|piece| now.duration_since(piece.enqueued) > patience) {
-            self.invocations -= piece.invocations.len();
-            expired.push(piece);
-        }
+    /// Invocations that publishers should wait for: of all fields that keep up.
+    pub(super) fn backlog(&self) -> usize {
+        let keeps_up = |queue: &&FieldQueue| !queue.lagging && !queue.on_probation();
+        self.fields.iter().filter(keeps_up).map(|queue| queue.invocations).sum()
     }
 
-    /// How many invocations the next batch may have.
-    fn quota(&self, idle: usize, batch_cpu: Duration) -> usize {
-        let Some(cost) = self.cost.filter(|_| self.probation == 0) else { return 1 };
-        let affordable = batch_cpu.as_nanos() / cost.as_nanos().max(1);
-        let share = self.invocations.div_ceil(idle + 1).max(SHARE);
-        usize::try_from(affordable).unwrap_or(BATCH).clamp(1, BATCH).min(share)
+    /// All invocations that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.fields.iter().map(|queue| queue.invocations).sum()
     }
 
-    fn pieces(&mut self, mut quota: usize, now: Instant) -> Vec<Piece> {
-        let waited = self.waiting.front().map_or(Duration::ZERO, |piece| now.duration_since(piece.enqueued));
-        self.lagging = waited > if self.lagging { LAGGING / 2 } else { LAGGING };
-        self.running += 1;
-        let mut pieces = Vec::new();
-        while quota > 0
-            && let Some(front) = self.waiting.front_mut()
-        {
-            let fits = front.invocations.len() <= quota;
-            let piece = if fits { self.waiting.pop_front() } else { Some(front.split_front(quota)) };
-            let Some(piece) = piece else { break };
-            quota -= piece.invocations.len().min(quota);
-            self.invocations -= piece.invocations.len();
-            pieces.push(piece);
-        }
-        pieces
+    /// Fields that are switched off.
+    pub(super) fn switched_off(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.fields.iter().filter(|queue| queue.circuit.is_open()).map(|queue| &queue.name)
     }
 
-    fn observe(&mut self, cost: Duration) {
-        self.cost = Some(self.cost.map_or(cost, |average| (average * 3 + cost) / 4));
+    /// Takes everything out.
+    pub(super) fn clear(&mut self) -> Vec<Piece> {
+        self.turns.clear();
+        self.fields.iter_mut().flat_map(FieldQueue::clear).collect()
     }
 }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod guests;
 pub mod host;
 pub mod process;
+pub mod sandbox;
 
 use std::time::Duration;
 

@@ -1,0 +1,171 @@
+//! Who may meet in one instance: secrets that one call leaves behind, and what others find of them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use subcast::sandbox::{Isolation, Limits};
+
+use crate::support::client::Client;
+use crate::support::guests;
+use crate::support::host::Host;
+use crate::support::sandbox::{Bench, answer, value};
+
+/// One more than there are instances, and two that are easily taken for none.
+const TENANTS: [Option<&str>; 5] = [Some("a"), None, Some("b"), Some(""), Some("None")];
+
+/// What each tenant found, over many rounds: first all at once, then one by one.
+async fn found(isolation: Isolation) -> Vec<(usize, Value)> {
+    let limits = Limits { isolation, instances: 3, ..Limits::default() };
+    let bench = Bench::start("isolation", 2, limits).await;
+    let mut found = Vec::new();
+    for round in 0..40 {
+        // The number gives each tenant a recursion limit of its own, a trace that is no text.
+        let jobs: Vec<_> = (0..TENANTS.len())
+            .map(|nth| {
+                // In a different order each time, so that no instance sees the same neighbours again.
+                let tenant = (nth * (1 + round % 4) + round) % TENANTS.len();
+                (tenant, bench.submit("keeps", &json!({"seq": tenant}), &[TENANTS[tenant]; 2]))
+            })
+            .collect();
+        for (tenant, job) in jobs {
+            found.extend(answer(job).await.iter().map(|outcome| (tenant, value(outcome))));
+        }
+    }
+    bench.sandbox.shutdown().await;
+    found
+}
+
+/// Traces that are not the tenant's own.
+fn foreign(tenant: usize, found: &Value) -> Vec<String> {
+    let own = [format!("secret-{}-{tenant}", TENANTS[tenant].unwrap_or("None")), (500 + tenant).to_string()];
+    let traces: Vec<String> = serde_json::from_value(found["traces"].clone()).unwrap();
+    let foreign = |trace: &String| {
+        let mut rest = trace.split_once(": ").unwrap().1.to_owned();
+        for own in &own {
+            rest = rest.replace(own, "");
+        }
+        rest.chars().any(|left| left.is_ascii_alphanumeric())
+    };
+    traces.into_iter().filter(foreign).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_shared_isolation_calls_find_what_others_left() {
+    let found = found(Isolation::Shared).await;
+    let places: std::collections::BTreeSet<String> = found
+        .iter()
+        .flat_map(|(tenant, found)| foreign(*tenant, found))
+        .map(|trace| trace.split_once(": ").unwrap().0.to_owned())
+        .collect();
+    // Each of them: so that the other tests look where there is something to be found.
+    assert_eq!(places.len(), 19, "{places:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_per_tenant_isolation_nobody_finds_anything_of_another_tenant() {
+    let found = found(Isolation::PerTenant).await;
+    for (tenant, found) in &found {
+        assert_eq!(foreign(*tenant, found), Vec::<String>::new(), "{:?}", TENANTS[*tenant]);
+    }
+    assert!(found.iter().any(|(_, found)| found["calls"].as_u64() > Some(1)), "no instance was ever used twice");
+    assert!(found.iter().any(|(_, found)| found["traces"] != json!([])), "nobody found anything of their own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_per_call_isolation_every_call_is_the_first() {
+    for (tenant, found) in found(Isolation::PerCall).await {
+        assert_eq!(found, json!({"traces": [], "calls": 1}), "{:?}", TENANTS[tenant]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_tenant_does_not_starve_another() {
+    let limits = Limits { isolation: Isolation::PerTenant, instances: 1, ..Limits::default() };
+    let bench = Bench::start("isolation", 1, limits).await;
+    let flood: Vec<_> = (0..20_000).map(|_| bench.submit("counts", &json!({}), &[Some("flood")])).collect();
+    let began = Instant::now();
+    for _ in 0..3 {
+        let quiet = answer(bench.submit("counts", &json!({}), &[Some("quiet")])).await;
+        // From a fresh instance, or from the one before, if that had not been taken back yet.
+        assert!(value(&quiet[0])["seq"].as_u64() <= Some(3), "{quiet:?}");
+    }
+    let waited = began.elapsed();
+    assert!(bench.sandbox.metrics().waiting.get() > 1_000, "the flood is over, so the test shows nothing");
+    for job in flood {
+        assert!(value(&answer(job).await[0])["seq"].as_u64() > Some(0));
+    }
+    assert!(waited < began.elapsed() / 2, "{waited:?} of {:?}", began.elapsed());
+    let replaced = bench.metric("instances_retired_total", "tenant");
+    assert!((1..=20).contains(&replaced), "{replaced}");
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_tenants_than_instances_are_all_served() {
+    const TENANTS: usize = 300;
+    let limits = Limits { isolation: Isolation::PerTenant, instances: 2, ..Limits::default() };
+    let bench = Bench::start("isolation", 2, limits).await;
+    let names: Vec<String> = (0..TENANTS).map(|number| number.to_string()).collect();
+    let all: Vec<_> = names.iter().map(|name| Some(name.as_str())).collect();
+    // One job for all of them: it comes back whole, in its order.
+    let outcomes = answer(bench.submit("keeps", &json!({"seq": 1}), &all)).await;
+    assert_eq!(outcomes.len(), TENANTS);
+    for outcome in &outcomes {
+        assert_eq!(value(outcome), json!({"traces": [], "calls": 1}));
+    }
+    assert!(bench.metric("instances", "") <= 2);
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_of_tokens_do_not_share_an_invocation_under_per_tenant_isolation() {
+    let secret = "a secret of at least 32 bytes .....";
+    let jwt = "[auth]\njwt = { algorithms = [\"HS256\"], secret_env = \"SUBCAST_TEST_SECRET\" }\n";
+    let path = guests::built("isolation").await;
+    let module =
+        format!("[[module]]\nname = \"isolation\"\npath = \"{}\"\nisolation = \"per-tenant\"\n", path.display());
+    let host = Host::start_with_secret(&["isolation"], &format!("{jwt}{module}"), secret).await;
+    let token = |claims: Value| {
+        let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+        json!({"authorization": format!("Bearer {token}")})
+    };
+    let mut clients = Vec::new();
+    // Two of one tenant, another one, a number that is spelt like a text, and two without any.
+    for tenant in [json!("a"), json!("a"), json!("b"), json!(7), json!("7"), json!(null), json!([1])] {
+        let payload = token(json!({"sub": "s", "tenant_id": tenant}));
+        let mut client = Client::connect_with(host.address, payload).await;
+        client.subscribed("f", "subscription { finds { traces calls } }").await;
+        clients.push(client);
+    }
+    for round in 1..=3 {
+        host.emit("secrets", "visit", json!({"seq": 1})).await;
+        for client in &mut clients {
+            let found = client.next("f").await["data"]["finds"].clone();
+            // However often instances are replaced, none has served more than this tenant's events.
+            assert!(found["calls"].as_u64() <= Some(round), "{found}");
+        }
+        // a, b, 7, and nobody's.
+        assert_eq!(host.runtime.delivery().metrics().invocations.get(), 4 * round);
+    }
+    drop(clients);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_quick_under_any_isolation() {
+    for isolation in [Isolation::Shared, Isolation::PerTenant, Isolation::PerCall] {
+        let limits = Limits { isolation, ..Limits::default() };
+        let bench = Bench::start("isolation", 2, limits).await;
+        let mut times = Vec::new();
+        for _ in 0..200 {
+            let began = Instant::now();
+            assert!(value(&bench.ask("counts", json!({})).await)["seq"].as_u64() > Some(0));
+            times.push(began.elapsed());
+        }
+        times.sort();
+        // Generous. One call after the other is the worst case for fresh instances: the next is warmed meanwhile.
+        assert!(times[100] < Duration::from_millis(50), "{isolation:?}: {:?}", times[100]);
+        bench.sandbox.shutdown().await;
+    }
+}
