@@ -1,5 +1,7 @@
 //! The real binary in a process of its own, where its log, descriptors and threads can be looked at.
 
+use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -23,9 +25,26 @@ impl Process {
     /// Serves a guest on a free port.
     pub async fn serve(guest: &str) -> Self {
         let module = guests::built(guest).await;
+        Self::start(&[module.as_os_str()]).await
+    }
+
+    /// Serves several guests, each under its own name, with these additional lines in the table of each.
+    pub async fn serve_with(guests: &[(&str, &str)]) -> Self {
+        let mut text = String::new();
+        for (name, lines) in guests {
+            let path = guests::built(name).await;
+            let _ = write!(text, "[[module]]\nname = \"{name}\"\npath = \"{}\"\n{lines}\n", path.display());
+        }
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        // Read before it answers; then the file may go.
+        Self::start(&["--config".as_ref(), file.path().as_os_str()]).await
+    }
+
+    async fn start(arguments: &[&OsStr]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_subcast"))
             .arg("serve")
-            .arg(module)
+            .args(arguments)
             .args(["--listen", "127.0.0.1:0"])
             .env("SUBCAST_SANDBOX_CACHE_DIR", guests::cache())
             .env("NO_COLOR", "1")
