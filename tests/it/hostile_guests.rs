@@ -247,7 +247,14 @@ async fn guests_that_fight_with_what_they_answer_do_not_get_through() {
             forged("much", Answer::Opaque(OUTPUT_OR_CPU)),
             Attack {
                 selection: "seq many",
-                ..forged("300,000 errors", Answer::Holds(|payload| payload["errors"].as_array().unwrap().len() == 50))
+                ..forged(
+                    "300,000 errors",
+                    Answer::Holds(|payload| {
+                        let errors = payload["errors"].as_array().unwrap();
+                        // The last one says how many more there were.
+                        errors.len() == 51 && errors[50]["message"].as_str().unwrap().contains("299951")
+                    }),
+                )
             },
             Attack {
                 selection: "seq many",
@@ -258,7 +265,7 @@ async fn guests_that_fight_with_what_they_answer_do_not_get_through() {
             },
             forged("white space", Answer::Payload(json!({"data": {"forges": {"seq": 1, "told": null}}}))),
             forged("a name twice", Answer::Payload(json!({"data": {"forges": {"seq": 2, "told": null}}}))),
-            forged("half a character, escaped", Answer::Holds(|payload| payload["data"]["forges"]["seq"] == 1)),
+            forged("half a character, escaped", Answer::Payload(field_null("The resolver's value is not valid JSON."))),
             forged("extensions that are none", Answer::Payload(field_null("m"))),
             forged("deep extensions", Answer::Payload(field_null("m"))),
             forged("a long failure", Answer::Opaque("mmm")),

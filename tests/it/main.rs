@@ -9,6 +9,7 @@ mod projection;
 mod bad_input;
 mod command_line;
 mod hostile;
+mod hostile_components;
 mod hostile_guests;
 mod layers;
 mod leftovers;

@@ -105,10 +105,10 @@ impl Handmade {
             [vec![0x40], vec(&parameters), vec![0, result]].concat()
         };
         sections.extend([
-            types(&[record(&[("output", U64)])]), // 3
-            export("limits", 3),                  // 4
-            types(&[record(&[("argument", STRING), ("path", STRING)])]), // 5
-            export("equality", 5),                // 6
+            types(&[record(&[("output", U64)])]),                            // 3
+            export("limits", 3),                                             // 4
+            types(&[record(&[("argument", STRING), ("path", STRING)])]),     // 5
+            export("equality", 5),                                           // 6
             types(&[vec![0x70, 6], vec![0x70, STRING], vec![0x6b, STRING]]), // 7 8 9
             types(&[record(&[
                 ("name", STRING),
@@ -125,7 +125,7 @@ impl Handmade {
                 ("example", 9),
                 ("extensions", 9),
             ])]), // 10
-            export("field-manifest", 10),         // 11
+            export("field-manifest", 10),                                    // 11
             types(&[
                 vec![0x70, 11], // 12
                 record(&[("sdk", STRING), ("schema", STRING), ("fields", 12), ("capabilities", 8), ("extensions", 9)]), // 13
@@ -148,25 +148,30 @@ impl Handmade {
             ]),
             (1, self.core_module()),
             // Core instance 0: what it imports. 1: itself.
-            (2, vec(&[[vec![1], vec(&[[text("subscribe"), vec![0, 0]].concat()])].concat(), {
-                [vec![0, 0], vec(&[[text("host"), vec![0x12, 0]].concat()])].concat()
-            }])),
+            (
+                2,
+                vec(&[[vec![1], vec(&[[text("subscribe"), vec![0, 0]].concat()])].concat(), {
+                    [vec![0, 0], vec(&[[text("host"), vec![0x12, 0]].concat()])].concat()
+                }]),
+            ),
             // Core functions 1 to 4, behind the lowered import; core memory 0.
-            (6, vec(&[
-                [vec![0, 2, 1, 1], text("memory")].concat(),
-                [vec![0, 0, 1, 1], text("realloc")].concat(),
-                [vec![0, 0, 1, 1], text("describe")].concat(),
-                [vec![0, 0, 1, 1], text("resolve")].concat(),
-                [vec![0, 0, 1, 1], text("subscribe")].concat(),
-            ])),
+            (
+                6,
+                vec(&[
+                    [vec![0, 2, 1, 1], text("memory")].concat(),
+                    [vec![0, 0, 1, 1], text("realloc")].concat(),
+                    [vec![0, 0, 1, 1], text("describe")].concat(),
+                    [vec![0, 0, 1, 1], text("resolve")].concat(),
+                    [vec![0, 0, 1, 1], text("subscribe")].concat(),
+                ]),
+            ),
             // Functions 1 to 3, behind the imported one.
             (8, vec(&[lift(2, 19), lift(3, 20), lift(4, 21)])),
             // Instance 2, behind the imported ones.
-            (5, vec(&[[
-                vec![1],
-                vec(&[inline("describe", 1), inline("resolve", 2), inline("subscribe", 3)]),
-            ]
-            .concat()])),
+            (
+                5,
+                vec(&[[vec![1], vec(&[inline("describe", 1), inline("resolve", 2), inline("subscribe", 3)])].concat()]),
+            ),
             (11, vec(&[export_instance("subcast:resolver/resolvers@0.1.0", 2)])),
         ]);
         sections
@@ -198,7 +203,9 @@ impl Handmade {
         ];
         let kinds: Vec<_> = kinds
             .iter()
-            .map(|(from, to)| [&[0x60, u8::try_from(from.len()).unwrap()], *from, &[u8::try_from(to.len()).unwrap()], *to].concat())
+            .map(|(from, to)| {
+                [&[0x60, u8::try_from(from.len()).unwrap()], *from, &[u8::try_from(to.len()).unwrap()], *to].concat()
+            })
             .collect();
         section(&mut bytes, 1, &vec(&kinds));
         section(&mut bytes, 2, &vec(&[[text("host"), text("subscribe"), vec![0, 1]].concat()]));
