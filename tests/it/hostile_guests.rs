@@ -22,6 +22,9 @@ use crate::support::process::Process;
 const ON_TIME: Duration = Duration::from_millis(800);
 /// Bytes that a whole series may put into the log. Each module may write 64 KiB per second, and failures are told.
 const LOG_BYTES: usize = 3 << 20;
+/// Lines that one field may put into the log by itself: 64 KiB, at 128 bytes each, in each of the two seconds that a call of
+/// at most one second can touch; and once more for what the field before it has left.
+const GUEST_LINES: usize = 3 * 512;
 /// How every forged line in the guests begins.
 const FORGED: &str = "2026-01-01T00:00:00Z";
 
@@ -359,6 +362,7 @@ async fn prove(guest: &str, attacks: Vec<Attack>) -> f64 {
     // One instance, so that whatever a row leaves behind is where the next one runs.
     let host = Process::serve_with(&[("engine", ""), (guest, "instances = 1")]).await;
     let mut neighbour = Neighbour::start(&host).await;
+    let fields: std::collections::BTreeSet<_> = attacks.iter().map(|attack| attack.field).collect();
     for attack in attacks {
         let Attack { field, tries, data, selection, answer, after } = attack;
         let context = format!("{field}: {tries}");
@@ -372,6 +376,11 @@ async fn prove(guest: &str, attacks: Vec<Attack>) -> f64 {
         ask(&host, &mut neighbour, "fine", "seq", json!({}), &fine(), &format!("fine after {context}")).await;
     }
     let log = host.log();
+    for field in fields {
+        let own = format!("field=\"{field}\"");
+        let lines = log.lines().filter(|line| line.contains("subcast::guest") && line.contains(&own)).count();
+        assert!(lines <= GUEST_LINES, "{field} has written {lines} lines");
+    }
     assert!(log.len() < LOG_BYTES, "{} bytes of log", log.len());
     assert!(!log.lines().any(|line| line.starts_with(FORGED)), "a guest has written a line of the host");
     assert!(!log.contains('\u{1b}'), "a guest commands the terminal");
