@@ -72,19 +72,18 @@ class Connection:
 class Publisher:
     """One HTTP connection, one event per request."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._address, self._reader, self._writer = address, reader, writer
 
     @classmethod
     async def connected(cls, address: str) -> "Publisher":
         host, port = address.split(":")
-        return cls(*await asyncio.open_connection(host, int(port)))
+        return cls(address, *await asyncio.open_connection(host, int(port)))
 
     async def emit(self, channel: str, kind: str, data: Any) -> None:
         body = json.dumps({"channel": channel, "type": kind, "data": data}).encode()
-        head = (
-            f"POST /events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST /events HTTP/1.1\r\nhost: {self._address}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\n\r\n"
         self._writer.write(head.encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         size = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
@@ -125,12 +124,47 @@ class Neighbour:
         return sorted(times)[int((count - 1) * 0.99)] * 1000
 
 
-async def attack(connection: Connection, publisher: Publisher, field: str, data: Any, calls: list[int]) -> None:
-    """One hostile call after the other, until cancelled."""
-    while True:
+async def attack(address: str, field: str, selection: str, data: Any) -> int:
+    """One hostile call after the other, until standard input ends; how many there were.
+
+    In a process of its own: reading what some of them answer would keep the measuring one busy.
+    """
+    connection = await Connection.subscribed(address, f"subscription {{ {field} {{ {selection} }} }}")
+    publisher = await Publisher.connected(address)
+    end = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    print("ready", flush=True)
+    calls = 0
+    while not end.done():
         await publisher.emit("attacks", field, data)
-        await connection.next()
-        calls[0] += 1
+        answered = asyncio.create_task(connection.next())
+        await asyncio.wait([answered, end], return_when=asyncio.FIRST_COMPLETED)
+        calls += answered.done()
+    return calls
+
+
+class Attacker:
+    """The process that attacks."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def started(cls, address: str, field: str, selection: str, data: Any) -> "Attacker":
+        what = json.dumps([address, field, selection, data])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, __file__, "--attack", what, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        if await process.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"{field} cannot be attacked with")
+        return cls(process)
+
+    async def stop(self) -> int:
+        """How many calls were answered."""
+        told, _ = await self._process.communicate()
+        if self._process.returncode != 0:
+            raise RuntimeError("the attack failed")
+        return int(told)
 
 
 def built(binary: Path, name: str) -> Path:
@@ -171,23 +205,18 @@ async def measure(address: str, module: str, options: argparse.Namespace) -> lis
         if options.only and field not in options.only and name not in options.only:
             continue
         selection = "seq many" if name.startswith("forges: 300") else "seq told"
-        quiet, beside, calls = [], [], [0]
+        quiet, beside, calls = [], [], 0
         for _ in range(options.runs):
             quiet.append(await neighbour.p99(options.seconds, options.rate))
-            hostile = await Connection.subscribed(address, f"subscription {{ {field} {{ {selection} }} }}")
-            publisher = await Publisher.connected(address)
-            running = asyncio.create_task(attack(hostile, publisher, field, data, calls))
+            attacker = await Attacker.started(address, field, selection, data)
             beside.append(await neighbour.p99(options.seconds, options.rate))
-            if running.done():
-                running.result()
-            running.cancel()
-            await hostile.close()
+            calls += await attacker.stop()
             # Its last call may still be running.
             await asyncio.sleep(0.2 if "sleeps" not in field else 1.2)
         before, after = statistics.median(quiet), statistics.median(beside)
         bar = max(2 * before, before + PER_CALL)
         verdict = "" if after <= bar else " **no**"
-        row = f"| {name} | {before:.1f} | {after:.1f} | {bar:.1f}{verdict} | {calls[0] / options.runs:.0f} |"
+        row = f"| {name} | {before:.1f} | {after:.1f} | {bar:.1f}{verdict} | {calls / options.runs:.0f} |"
         print(row, file=sys.stderr)
         rows.append(row)
     return rows
@@ -219,7 +248,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1.5, help="of one measurement")
     parser.add_argument("--rate", type=float, default=200, help="events of the neighbour per second")
     parser.add_argument("--only", nargs="*", metavar="FIELD")
+    parser.add_argument("--attack", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.attack:
+        print(asyncio.run(attack(*json.loads(options.attack))))
+        return 0
     print(f"| beside | quiet p99, ms | beside p99, ms | bar, ms | hostile calls in {options.seconds:g} s |")
     print("|---|---|---|---|---|")
     failed = False
