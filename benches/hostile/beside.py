@@ -161,7 +161,7 @@ class Attacker:
 
     async def stop(self) -> int:
         """How many calls were answered."""
-        told, _ = await self._process.communicate()
+        told, _ = await self._process.communicate(b"")
         if self._process.returncode != 0:
             raise RuntimeError("the attack failed")
         return int(told)
