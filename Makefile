@@ -11,6 +11,8 @@ export SUBCAST_TEST_PYTHON := $(CURDIR)/.venv/bin/python
 export SUBCAST_COMPONENTIZE_PY := $(CURDIR)/.venv/bin/componentize-py
 export DEMO_SECONDS ?= 0
 export DEMO_PORT ?= 8000
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= $(shell date +%s)
 
 BIN := $(CURDIR)/.venv/bin
 RUST_READY := $(CARGO_TARGET_DIR)/.rust-ready
@@ -38,6 +40,17 @@ lint: lint-rust lint-python ## formatting and static checks
 .PHONY: bench
 bench: $(RUST_READY) $(PYTHON_READY) ## the figures of benches/README.md
 	cargo bench --locked
+
+.PHONY: bench-hostile
+bench-hostile: $(RUST_READY) $(PYTHON_READY) ## what a module notices of a hostile one beside it; some 20 minutes
+	cargo build --locked --release
+	$(BIN)/python benches/hostile/beside.py
+
+.PHONY: fuzz
+fuzz: $(RUST_READY) $(PYTHON_READY) ## load damaged components; FUZZ_SECONDS=60, FUZZ_SEED repeats a run
+	SUBCAST_FUZZ_SECONDS=$(FUZZ_SECONDS) SUBCAST_FUZZ_SEED=$(FUZZ_SEED) \
+		cargo test --locked --test it -- --nocapture --test-threads 1 \
+		hostile_components::damaged_components hostile_components::a_real_component
 
 .PHONY: clean
 clean: ## remove everything that make has made

@@ -4,15 +4,25 @@
 
 use apollo_compiler::ast::{OperationType, Type};
 use apollo_compiler::collections::{HashMap, IndexMap};
+use apollo_compiler::parser::Parser;
 use apollo_compiler::schema::{Component, ExtendedType, FieldDefinition, ObjectType};
 use apollo_compiler::validation::{DiagnosticList, Valid};
 use apollo_compiler::{Name, Node, Schema as Definitions};
 use thiserror::Error;
 
 use super::error::{self, GraphqlError};
+use crate::text::quoted;
 
 /// Levels of `[[…]]` in a type: projection recurses once per level.
 const MAX_LIST_NESTING: usize = 8;
+/// Bytes of one module's schema.
+const MAX_BYTES: usize = 4 << 20;
+/// Tokens of one module's schema, white space included. They bound the parser: for what is no schema, it takes microseconds per token.
+const MAX_TOKENS: usize = 500_000;
+/// Longest name in a schema; messages quote them.
+const MAX_NAME: usize = 1_024;
+/// Bytes of one error; it quotes the schema.
+const ERROR_BYTES: usize = 500;
 /// Errors reported about one schema.
 const MAX_ERRORS: usize = 20;
 const ROOTS: [OperationType; 3] = [OperationType::Query, OperationType::Mutation, OperationType::Subscription];
@@ -84,11 +94,10 @@ pub(super) fn compose(parts: &[SchemaPart<'_>]) -> Result<Valid<Definitions>, Sc
 fn load(part: &SchemaPart<'_>) -> Result<Definitions, SchemaError> {
     let invalid = |errors| SchemaError::Invalid { module: part.module.to_owned(), errors };
     let refused = |list: &DiagnosticList| invalid(error::from_diagnostics(list, MAX_ERRORS));
-    let definitions = Definitions::builder()
-        .adopt_orphan_extensions()
-        .parse(part.sdl, part.module)
-        .build()
-        .map_err(|broken| refused(&broken.errors))?;
+    bounded(part.sdl).map_err(|problem| invalid(vec![GraphqlError::new(problem)]))?;
+    let mut builder = Definitions::builder().adopt_orphan_extensions();
+    Parser::new().token_limit(MAX_TOKENS).parse_into_schema_builder(part.sdl, part.module, &mut builder);
+    let definitions = builder.build().map_err(|broken| refused(&broken.errors))?;
     with_query(definitions.clone()).validate().map_err(|broken| refused(&broken.errors))?;
     let too_deep = definitions.types.values().flat_map(fields_of).find(|field| depth(&field.ty) > MAX_LIST_NESTING);
     match too_deep {
@@ -97,6 +106,21 @@ fn load(part: &SchemaPart<'_>) -> Result<Definitions, SchemaError> {
             field.name
         ))])),
         None => Ok(definitions),
+    }
+}
+
+/// What is too large to be looked at.
+fn bounded(sdl: &str) -> Result<(), String> {
+    if sdl.len() > MAX_BYTES {
+        return Err(format!("it has {} bytes, and {MAX_BYTES} are allowed", sdl.len()));
+    }
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let longest = sdl.as_bytes().split(|byte| !name(byte)).map(<[u8]>::len).max();
+    match longest {
+        Some(longest) if longest > MAX_NAME => {
+            Err(format!("a word in it has {longest} characters, and {MAX_NAME} are allowed"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -268,5 +292,5 @@ fn depth(ty: &Type) -> usize {
 }
 
 fn sentences(errors: &[GraphqlError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    errors.iter().map(|error| quoted(&error.to_string(), ERROR_BYTES)).collect::<Vec<_>>().join("; ")
 }

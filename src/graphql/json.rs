@@ -190,7 +190,13 @@ impl Reader<'_> {
         let rest = &self.bytes[self.at + 1..];
         self.at += match rest.first() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-            Some(b'u') if rest.len() > 4 && rest[1..5].iter().all(u8::is_ascii_hexdigit) => 6,
+            Some(b'u') => match (code_unit(rest), rest.get(6..).and_then(code_unit)) {
+                // Half of a pair is no character: many clients would refuse the whole message.
+                (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) if rest[5] == b'\\' => 12,
+                (Some(0xd800..=0xdfff), _) => return Err(self.error("half of a surrogate pair")),
+                (Some(_), _) => 6,
+                (None, _) => return Err(self.error("unknown escape")),
+            },
             _ => return Err(self.error("unknown escape")),
         };
         Ok(())
@@ -268,4 +274,11 @@ impl Reader<'_> {
     fn error(&self, what: &'static str) -> Malformed {
         Malformed { at: self.at, what }
     }
+}
+
+/// The code unit of an escape that begins with its `u`.
+fn code_unit(escape: &[u8]) -> Option<u16> {
+    let digits = escape.strip_prefix(b"u")?.get(..4)?;
+    let digits = digits.iter().all(u8::is_ascii_hexdigit).then(|| str::from_utf8(digits).ok())??;
+    u16::from_str_radix(digits, 16).ok()
 }

@@ -17,9 +17,13 @@ use super::lower::Lowering;
 use super::operand::{Operand, Scope};
 use super::value::val;
 use super::verdict::EvaluationError;
+use crate::text::quoted;
 
 /// Longest predicate. It bounds the parser: a few milliseconds for the worst.
 pub(super) const MAX_BYTES: usize = 1024;
+
+/// Bytes of what the parser says about one.
+const PROBLEM_BYTES: usize = 300;
 
 /// Operators, names and literals of a predicate. It bounds evaluation, which visits each at most once.
 pub(super) const MAX_NODES: usize = 64;
@@ -187,5 +191,7 @@ fn syntax(source: &str, error: Option<&ParseError>) -> FilterError {
     } else {
         message.to_owned()
     };
+    // It quotes the source, and goes to terminals.
+    let problem = quoted(&problem, PROBLEM_BYTES);
     FilterError::Syntax { line: position(line), column: position(column), problem }
 }

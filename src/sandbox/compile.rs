@@ -17,6 +17,7 @@ use tokio::process::Command;
 
 use super::engine;
 use super::functions::Functions;
+use crate::text::quoted;
 
 /// Address space of the compiler. A Python component takes 350 MB; the rest is for large ones.
 const ADDRESS_SPACE: u64 = 2 << 30;
@@ -26,6 +27,8 @@ const CPU_SECONDS: u64 = 180;
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Added to its own niceness, so that the host's threads come first.
 const NICENESS: i32 = 10;
+/// Bytes of its complaint that are told; it quotes names of the component.
+const QUOTED: usize = 2_000;
 /// Bytes of its complaints that are read.
 const COMPLAINT: u64 = 16 << 10;
 
@@ -110,7 +113,8 @@ pub(super) async fn compile(compiler: Option<&[OsString]>, files: Files<'_>) -> 
     if complaint.contains("memory allocation") || complaint.contains("Cannot allocate memory") {
         return Err(CompileError::TooMuch);
     }
-    Err(CompileError::Invalid(complaint.to_owned()))
+    let complaint = complaint.lines().collect::<Vec<_>>().join(" ");
+    Err(CompileError::Invalid(quoted(&complaint, QUOTED)))
 }
 
 /// What the child process does: limits itself, then compiles. Ends the process' right to much of anything, so it is for

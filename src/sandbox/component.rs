@@ -6,12 +6,16 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
+use crate::text::quoted;
+
 /// What every module exports, without the version.
 const RESOLVERS: &str = "subcast:resolver/resolvers";
 /// The version of the contract that this host speaks.
 pub const CONTRACT: &str = "0.1.0";
 /// Imports from the contract that this host knows, all in its version.
 const CONTRACT_IMPORTS: [&str; 5] = ["types", "log", "fetch", "kv", "settings"];
+/// Bytes of a name that a message quotes.
+const QUOTED: usize = 200;
 /// Nobody compiles more than this.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
 
@@ -77,7 +81,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), ComponentError> {
     }
     check_export(&exports)?;
     match imports.into_iter().find(|name| !is_known(name)) {
-        Some(unknown) => Err(ComponentError::UnknownImport(unknown)),
+        Some(unknown) => Err(ComponentError::UnknownImport(quoted(&unknown, QUOTED))),
         None => Ok(()),
     }
 }
@@ -87,7 +91,7 @@ fn check_export(exports: &BTreeSet<String>) -> Result<(), ComponentError> {
     match versions.first() {
         None => Err(ComponentError::NotResolvers),
         Some(_) if versions.contains(&CONTRACT) => Ok(()),
-        Some(found) => Err(ComponentError::OtherVersion { found: (*found).to_owned() }),
+        Some(found) => Err(ComponentError::OtherVersion { found: quoted(found, QUOTED) }),
     }
 }
 

@@ -11,6 +11,12 @@ use crate::outcome::{Failure, Outcome};
 
 /// Fields of one module.
 const MOST_FIELDS: usize = 1_000;
+/// Events and equalities of one field, and capabilities.
+const MOST_LISTED: usize = 1_000;
+/// Bytes of a name, a channel, a place in the sources.
+const LABEL_BYTES: usize = 1_024;
+/// Bytes of one example.
+const EXAMPLE_BYTES: usize = 1 << 20;
 /// Bytes of each text of a failure.
 const FAILURE_BYTES: usize = 16 << 10;
 
@@ -120,12 +126,42 @@ fn cut(mut text: String) -> String {
 }
 
 /// The module's own description, checked for what would harm the host.
+///
+/// Names and places stand in messages and in lines of the log: they are short, and cannot pass for a line of ours.
 pub(super) fn manifest(manifest: wit::Manifest) -> Result<Manifest, String> {
     let wit::Manifest { sdk, schema, fields, capabilities, extensions: _ } = manifest;
     if fields.len() > MOST_FIELDS {
         return Err(format!("{} fields, more than {MOST_FIELDS}", fields.len()));
     }
+    few("capabilities", capabilities.len())?;
+    labels("manifest", capabilities.iter().chain([&sdk]))?;
+    for (place, field) in fields.iter().enumerate() {
+        let subject = format!("field {}", place + 1);
+        few("events of a field", field.events.len())?;
+        few("equalities of a field", field.matches.len())?;
+        let named = [&field.name, &field.function, &field.file, &field.channel];
+        let matched = field.matches.iter().flat_map(|equality| [&equality.argument, &equality.path]);
+        labels(&subject, named.into_iter().chain(&field.events).chain(matched))?;
+        if let Some(size) = field.example.as_ref().map(String::len).filter(|size| *size > EXAMPLE_BYTES) {
+            return Err(format!("{subject} has an example of {size} bytes, more than {EXAMPLE_BYTES}"));
+        }
+    }
     Ok(Manifest { sdk, schema, fields: fields.into_iter().map(field).collect(), capabilities })
+}
+
+fn few(what: &str, count: usize) -> Result<(), String> {
+    if count > MOST_LISTED { Err(format!("{count} {what}, more than {MOST_LISTED}")) } else { Ok(()) }
+}
+
+fn labels<'a>(subject: &str, mut texts: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let wrong = texts.find(|text| text.len() > LABEL_BYTES || text.contains(char::is_control));
+    match wrong {
+        Some(text) if text.len() > LABEL_BYTES => {
+            Err(format!("a text of {} bytes in {subject} of its manifest, more than {LABEL_BYTES}", text.len()))
+        }
+        Some(_) => Err(format!("a control character in {subject} of its manifest")),
+        None => Ok(()),
+    }
 }
 
 fn field(field: types::FieldManifest) -> FieldManifest {

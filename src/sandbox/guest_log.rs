@@ -14,6 +14,9 @@ use crate::text::printable;
 
 /// Longer lines are cut into several.
 const LINE_BYTES: usize = 4 * 1024;
+/// What a line costs besides its text: the host writes time, level, module and field before it. Otherwise lines without
+/// any text would be free.
+const LINE_COST: usize = 128;
 /// How much a guest may write in one piece; it does not wait, so this only bounds the copy.
 const WRITE_BYTES: usize = 64 * 1024;
 
@@ -56,7 +59,7 @@ impl GuestLog {
 
     /// Writes one line, if the module has not written too much this second.
     pub(super) fn write(&self, level: Level, field: &str, origin: &str, line: &str) {
-        if !self.may_write(line.len(), Instant::now()) {
+        if !self.may_write(LINE_COST + line.len(), Instant::now()) {
             return;
         }
         let (module, line) = (&*self.module, printable(line));
@@ -241,6 +244,15 @@ mod tests {
         let written = (0..20).filter(|_| log.may_write(10, now)).count();
         assert_eq!((written, suppressed.get()), (10, 10));
         assert!(log.may_write(10, now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn lines_without_text_are_not_free() {
+        let suppressed = Counter::default();
+        let log = Arc::new(GuestLog::new("m", 10 * LINE_COST, suppressed.clone()));
+        Output::new(log).write(Stream::Stdout, &[b'\n'; 1_000]);
+        // The second may have changed in between.
+        assert!(suppressed.get() >= 980, "{} of 1000 lines were left out", suppressed.get());
     }
 
     #[test]

@@ -21,6 +21,10 @@ use super::state::State;
 use super::thread::Command;
 use super::{Sandbox, Shared};
 use crate::manifest::Manifest;
+use crate::text::quoted;
+
+/// Bytes of what wasmtime says about a module that are told; it quotes names of the component.
+const QUOTED: usize = 2_000;
 
 /// Why a module is not loaded.
 #[derive(Debug, Error)]
@@ -71,7 +75,7 @@ impl Sandbox {
         let size = bytes.len() as u64;
         let component = self.shared.component(&digest, bytes).await?;
         let pre = self.shared.linker.instantiate_pre(&component).and_then(ResolverPre::new);
-        let pre = pre.map_err(|error| LoadError::Link(format!("{error:#}")))?;
+        let pre = pre.map_err(|error| LoadError::Link(quoted(&format!("{error:#}"), QUOTED)))?;
 
         let suppressed = self.shared.host.metrics.log_lines_suppressed.clone();
         let log = Arc::new(GuestLog::new(name, limits.log_bytes, suppressed));

@@ -9,6 +9,8 @@ mod projection;
 mod bad_input;
 mod command_line;
 mod hostile;
+mod hostile_components;
+mod hostile_guests;
 mod isolation;
 mod layers;
 mod leftovers;

@@ -2,6 +2,7 @@
 
 pub mod checker;
 pub mod client;
+pub mod component;
 pub mod guests;
 pub mod host;
 pub mod process;

@@ -1,5 +1,6 @@
 //! The real binary in a process of its own, where its log, descriptors and threads can be looked at.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,19 @@ impl Process {
     pub async fn serve(guest: &str) -> Self {
         let module = guests::built(guest).await;
         Self::start(&[module.to_str().unwrap()]).await
+    }
+
+    /// Serves several guests, each under its own name, with these additional lines in the table of each.
+    pub async fn serve_with(guests: &[(&str, &str)]) -> Self {
+        let mut text = String::new();
+        for (name, lines) in guests {
+            let path = guests::built(name).await;
+            let _ = write!(text, "[[module]]\nname = \"{name}\"\npath = \"{}\"\n{lines}\n", path.display());
+        }
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        // Read before it answers; then the file may go.
+        Self::start(&["--config", file.path().to_str().unwrap()]).await
     }
 
     /// `subcast serve` with these arguments, on a free port.

@@ -1,0 +1,270 @@
+"""Does a neighbour notice a hostile module?
+
+For each hostile resolver of `tests/guests/hostile-*`: the end-to-end p99 of the module `engine` (published over HTTP,
+received over WebSocket), first in quiet, then while one hostile call is running all the time. The bar: at most twice
+the quiet figure or 3 ms more per running hostile call, whichever is more; medians of the runs. Both are measured in
+turns, because the machine changes its speed.
+
+    python benches/hostile/beside.py --binary target/release/subcast > table.md
+    python benches/hostile/beside.py --only loopsForEver sleepsForAnHour --runs 1
+
+All of it takes some 20 minutes. Progress goes to standard error, the table for `benches/README.md` to standard output.
+Exits with 1 if a bar does not hold, or if the neighbour missed an event.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import websockets
+
+ROOT = Path(__file__).resolve().parents[2]
+GUESTS = ROOT / "tests/guests"
+MODULES = ["hostile-resources", "hostile-answers", "hostile-escapes"]
+# Not hostile, or only to its own module.
+HARMLESS = {"fine", "fineLater", "ends", "remembers"}
+FORGERIES = ["300,000 errors", "300,000 numbers", "much", "a long failure"]
+PER_CALL = 3.0
+"""Milliseconds that one running hostile call may cost."""
+
+
+class Connection:
+    """One WebSocket with one subscription."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    @classmethod
+    async def subscribed(cls, address: str, query: str) -> "Connection":
+        socket = await websockets.connect(
+            f"ws://{address}/graphql", subprotocols=[websockets.Subprotocol("graphql-transport-ws")], max_size=None
+        )
+        await socket.send('{"type":"connection_init"}')
+        await socket.recv()
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": query}}))
+        await socket.send('{"type":"ping"}')
+        while json.loads(await socket.recv())["type"] != "pong":
+            pass
+        return cls(socket)
+
+    async def next(self) -> Any:
+        """The next payload."""
+        while True:
+            message = json.loads(await self._socket.recv())
+            if message["type"] == "next":
+                return message["payload"]
+            if message["type"] in ("error", "complete"):
+                raise RuntimeError(f"the subscription ended: {message}")
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+
+class Publisher:
+    """One HTTP connection, one event per request."""
+
+    def __init__(self, address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._address, self._reader, self._writer = address, reader, writer
+
+    @classmethod
+    async def connected(cls, address: str) -> "Publisher":
+        host, port = address.split(":")
+        return cls(address, *await asyncio.open_connection(host, int(port)))
+
+    async def emit(self, channel: str, kind: str, data: Any) -> None:
+        body = json.dumps({"channel": channel, "type": kind, "data": data}).encode()
+        head = f"POST /events HTTP/1.1\r\nhost: {self._address}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        answer = await self._reader.readuntil(b"\r\n\r\n")
+        size = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
+        await self._reader.readexactly(int(size[1]) if size else 0)
+        if b" 202 " not in answer[:20]:
+            raise RuntimeError(answer.decode())
+
+
+class Neighbour:
+    """The module that behaves."""
+
+    def __init__(self, connection: Connection, publisher: Publisher) -> None:
+        self._connection, self._publisher, self._seq = connection, publisher, 0
+
+    async def p99(self, seconds: float, rate: float) -> float:
+        """Milliseconds, at `rate` events per second. Every event must arrive, in order."""
+        count = max(int(seconds * rate), 20)
+        first = self._seq + 1
+        self._seq += count
+        sent = [0.0] * count
+        times: list[float] = []
+
+        async def publish() -> None:
+            start = time.perf_counter()
+            for number in range(count):
+                await asyncio.sleep(max(0.0, start + number / rate - time.perf_counter()))
+                sent[number] = time.perf_counter()
+                await self._publisher.emit("counts", "counted", {"seq": first + number})
+
+        async def receive() -> None:
+            for number in range(count):
+                payload = await asyncio.wait_for(self._connection.next(), 30)
+                times.append(time.perf_counter() - sent[number])
+                if payload != {"data": {"counted": {"seq": first + number}}}:
+                    raise RuntimeError(f"the neighbour got {payload} instead of {first + number}")
+
+        await asyncio.gather(publish(), receive())
+        return sorted(times)[int((count - 1) * 0.99)] * 1000
+
+
+async def attack(address: str, field: str, selection: str, data: Any) -> int:
+    """One hostile call after the other, until standard input ends; how many there were.
+
+    In a process of its own: reading what some of them answer would keep the measuring one busy.
+    """
+    connection = await Connection.subscribed(address, f"subscription {{ {field} {{ {selection} }} }}")
+    publisher = await Publisher.connected(address)
+    end = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    print("ready", flush=True)
+    calls = 0
+    while not end.done():
+        await publisher.emit("attacks", field, data)
+        answered = asyncio.create_task(connection.next())
+        await asyncio.wait([answered, end], return_when=asyncio.FIRST_COMPLETED)
+        calls += answered.done()
+    return calls
+
+
+class Attacker:
+    """The process that attacks."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def started(cls, address: str, field: str, selection: str, data: Any) -> "Attacker":
+        what = json.dumps([address, field, selection, data])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, __file__, "--attack", what, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        if await process.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"{field} cannot be attacked with")
+        return cls(process)
+
+    async def stop(self) -> int:
+        """How many calls were answered."""
+        told, _ = await self._process.communicate(b"")
+        if self._process.returncode != 0:
+            raise RuntimeError("the attack failed")
+        return int(told)
+
+
+def built(binary: Path, name: str) -> Path:
+    """The component of a guest, kept by the digest of its sources."""
+    digest = hashlib.sha256()
+    for path in sorted([*(GUESTS / name).iterdir(), *(ROOT / "guest-python/subcast_guest").glob("*.py")]):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    folder = ROOT / "target/guests"
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder / f"beside-{name}-{digest.hexdigest()[:16]}.wasm"
+    if not output.exists():
+        print(f"building {name}", file=sys.stderr)
+        subprocess.run([binary, "build", GUESTS / name / "resolvers.py", "-o", output], check=True, stdout=sys.stderr)
+    return output
+
+
+def attacks(module: str) -> list[tuple[str, str, Any]]:
+    """Name, field and data of every hostile call of a module."""
+    fields = re.findall(r"^  (\w+): Out!", (GUESTS / module / "schema.graphql").read_text(), re.MULTILINE)
+    listed: list[tuple[str, str, Any]] = []
+    for field in fields:
+        if field == "forges":
+            listed += [(f"forges: {forgery}", field, {"forgery": forgery}) for forgery in FORGERIES]
+        elif field not in HARMLESS:
+            listed.append((field, field, {"seq": 1, "port": 1}))
+    return listed
+
+
+async def measure(address: str, module: str, options: argparse.Namespace) -> list[str]:
+    """Rows of the table; those that do not hold say so."""
+    neighbour = Neighbour(
+        await Connection.subscribed(address, "subscription { counted { seq } }"), await Publisher.connected(address)
+    )
+    await neighbour.p99(1, options.rate)  # it warms up
+    rows = []
+    for name, field, data in attacks(module):
+        if options.only and field not in options.only and name not in options.only:
+            continue
+        selection = "seq many" if name.startswith("forges: 300") else "seq told"
+        quiet, beside, calls = [], [], 0
+        for _ in range(options.runs):
+            quiet.append(await neighbour.p99(options.seconds, options.rate))
+            attacker = await Attacker.started(address, field, selection, data)
+            beside.append(await neighbour.p99(options.seconds, options.rate))
+            calls += await attacker.stop()
+            # Its last call may still be running.
+            await asyncio.sleep(0.2 if "sleeps" not in field else 1.2)
+        before, after = statistics.median(quiet), statistics.median(beside)
+        bar = max(2 * before, before + PER_CALL)
+        verdict = "" if after <= bar else " **no**"
+        row = f"| {name} | {before:.1f} | {after:.1f} | {bar:.1f}{verdict} | {calls / options.runs:.0f} |"
+        print(row, file=sys.stderr)
+        rows.append(row)
+    return rows
+
+
+async def serve(binary: Path, module: str, options: argparse.Namespace) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "subcast.toml"
+        tables = [f'[sandbox]\ncache_dir = "{ROOT}/target/guests/cache"\n[telemetry]\nlog = "error"\n']
+        for name in ["engine", module]:
+            tables.append(f'[[module]]\nname = "{name}"\npath = "{built(binary, name)}"\n')
+        config.write_text("".join(tables))
+        command = [binary, "serve", "--config", config, "--listen", "127.0.0.1:0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as host:
+            assert host.stdout is not None
+            line = host.stdout.readline()
+            if "http://" not in line:
+                raise RuntimeError(f"{module} is not served; try: {' '.join(map(str, command))}")
+            try:
+                return await measure(line.split("http://")[1].strip(), module, options)
+            finally:
+                host.terminate()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--binary", type=Path, default=ROOT / "target/release/subcast")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.5, help="of one measurement")
+    parser.add_argument("--rate", type=float, default=200, help="events of the neighbour per second")
+    parser.add_argument("--only", nargs="*", metavar="FIELD")
+    parser.add_argument("--attack", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.attack:
+        print(asyncio.run(attack(*json.loads(options.attack))))
+        return 0
+    print(f"| beside | quiet p99, ms | beside p99, ms | bar, ms | hostile calls in {options.seconds:g} s |")
+    print("|---|---|---|---|---|")
+    failed = False
+    for module in MODULES:
+        wanted = attacks(module)
+        if options.only and not any(name in options.only or field in options.only for name, field, _ in wanted):
+            continue
+        for row in asyncio.run(serve(options.binary, module, options)):
+            print(row, flush=True)
+            failed |= "**no**" in row
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
