@@ -1,0 +1,84 @@
+//! The host: the release binary in a process of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+pub struct Host {
+    child: Child,
+    cache: std::path::PathBuf,
+    pub address: SocketAddr,
+}
+
+impl Host {
+    pub async fn start(folder: &Path, module: &Path) -> Self {
+        let cache = folder.join("cache");
+        let config = folder.join("subcast.toml");
+        std::fs::write(&config, format!("[[module]]\nname = \"swap\"\npath = \"{}\"\n", module.display())).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_subcast"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--config"])
+            .arg(config)
+            .env("SUBCAST_SANDBOX_CACHE_DIR", &cache)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next_line().await.unwrap().unwrap();
+        let address = first.strip_prefix("listening on http://").unwrap().parse().unwrap();
+        Self { child, cache, address }
+    }
+
+    /// Compiles a component into the host's cache, in another process.
+    pub async fn compile(&self, module: &Path) {
+        let status = Command::new(env!("CARGO_BIN_EXE_subcast"))
+            .arg("inspect")
+            .arg(module)
+            .env("SUBCAST_SANDBOX_CACHE_DIR", &self.cache)
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.await.unwrap().success());
+    }
+
+    pub async fn deploy(&self, module: &Path) -> Value {
+        let component = tokio::fs::read(module).await.unwrap();
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let head = format!(
+            "PUT /admin/modules/swap HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
+            self.address,
+            component.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&component).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let report: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(report["unchanged"], false);
+        report
+    }
+
+    /// Resident memory, descriptors, threads.
+    pub fn usage(&self) -> String {
+        let pid = self.child.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        format!(
+            "RSS {} (anonymous {}), {descriptors} descriptors, {} threads",
+            line("VmRSS:"),
+            line("RssAnon:"),
+            line("Threads:")
+        )
+    }
+
+    pub async fn stop(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}

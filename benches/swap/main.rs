@@ -1,0 +1,112 @@
+//! Swaps under load: 10,000 subscriptions on 100 connections, 1,000 events per second that each reach 50 of them, 20 swaps
+//! of which 5 are compiled cold, then 100 more for memory. Judged at the clients: nothing lost, doubled or out of order,
+//! each event answered by one version, no connection closed.
+//!
+//! `cargo bench --bench swap`; the host is the release binary in a process of its own.
+#![allow(missing_docs, unreachable_pub, dead_code, reason = "read, not called; shares files with the tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench reports and panics")]
+
+#[path = "../../tests/it/support/guests.rs"]
+mod guests;
+mod host;
+mod judge;
+mod load;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use host::Host;
+use judge::{Board, percentile};
+
+const COLD: u32 = 5;
+const SWAPS: u32 = 20;
+const MORE: u32 = 100;
+/// Between two swaps.
+const PAUSE: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_secs(20);
+
+fn main() {
+    judge::self_test();
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(bench());
+}
+
+async fn bench() {
+    let first = guests::built("swap").await;
+    let mut versions: Vec<PathBuf> = Vec::new();
+    for number in 1..=SWAPS {
+        versions.push(version(number).await);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::start(folder.path(), &first).await;
+    // Warm: those that are not to be compiled during the run. Every fourth stays cold.
+    let cold = |index: usize| index % 4 == 3;
+    for (index, path) in versions.iter().enumerate() {
+        if !cold(index) {
+            host.compile(path).await;
+        }
+    }
+    assert_eq!((0..versions.len()).filter(|index| cold(*index)).count(), COLD as usize);
+
+    let board = Arc::new(Board::new());
+    let clients = load::subscribe(host.address, &board).await;
+    let publisher = load::publish(host.address, &board);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    board.window(Some(0));
+    tokio::time::sleep(QUIET).await;
+    board.window(None);
+    for (index, path) in versions.iter().enumerate() {
+        let began = Instant::now();
+        board.window(Some(1));
+        let report = host.deploy(path).await;
+        board.window(None);
+        let kind = if cold(index) { "cold" } else { "warm" };
+        println!(
+            "swap {:2} {kind}: {:5} ms in all, live after {} ms, drained after {} ms, moved {}",
+            index + 1,
+            began.elapsed().as_millis(),
+            report["ms"]["live"],
+            report["ms"]["drained"],
+            report["moved"]
+        );
+        if index == 4 {
+            println!("after 5 swaps:   {}", host.usage());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    let early = host.usage();
+    println!("after 20 swaps:  {early}");
+    let warm: Vec<_> = versions.iter().enumerate().filter(|(index, _)| !cold(*index)).map(|(_, path)| path).collect();
+    for swap in 0..MORE as usize {
+        host.deploy(warm[swap % warm.len()]).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    println!("after 120 swaps: {}", host.usage());
+
+    let published = publisher.stop().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let verdict = clients.verdict(&board).await;
+    let (quiet, swapping) = (board.latencies(0), board.latencies(1));
+    println!("{published} events, {} answers, {} versions; {verdict}", board.answers(), board.versions());
+    for (name, times) in [("without", &quiet), ("in swap windows", &swapping)] {
+        println!(
+            "{name}: {} answers, p50 {:?}, p99 {:?}, max {:?}",
+            times.len(),
+            percentile(times, 0.5),
+            percentile(times, 0.99),
+            percentile(times, 1.0)
+        );
+    }
+    println!("p99 ratio {:.2}", percentile(&swapping, 0.99).as_secs_f64() / percentile(&quiet, 0.99).as_secs_f64());
+    host.stop().await;
+    assert!(verdict.is_clean(), "subscribers saw a fault");
+}
+
+async fn version(number: u32) -> PathBuf {
+    let version = format!("version-{number:04}");
+    guests::patched("swap", &version, &[("version-0000", &version)]).await
+}
