@@ -162,6 +162,7 @@ async fn guests_that_take_too_much_are_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn guests_that_fight_with_what_they_answer_do_not_get_through() {
     let field_null = |name: &str| refusal("forges", name, Value::Null);
     let is_opaque = || Answer::Opaque(CONTRACT);
