@@ -68,7 +68,8 @@ impl Host {
     pub fn usage(&self) -> String {
         let pid = self.child.id().unwrap();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+        let line =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
         let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
         format!(
             "RSS {} (anonymous {}), {descriptors} descriptors, {} threads",

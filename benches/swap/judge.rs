@@ -37,7 +37,10 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lost, doubled, reordered, by_two_versions, closed } = self;
-        write!(f, "lost {lost}, doubled {doubled}, out of order {reordered}, by two versions {by_two_versions}, connections closed {closed}")
+        write!(
+            f,
+            "lost {lost}, doubled {doubled}, out of order {reordered}, by two versions {by_two_versions}, connections closed {closed}"
+        )
     }
 }
 
@@ -115,7 +118,8 @@ impl Board {
         let stamp = self.published[id][number].load(Ordering::Acquire);
         let (at, window) = (stamp >> 2, (stamp & 3) as usize);
         let took = Duration::from_nanos(self.now().saturating_sub(at));
-        let first = self.answered_by[id][number].compare_exchange(u32::MAX, version, Ordering::AcqRel, Ordering::Acquire);
+        let first =
+            self.answered_by[id][number].compare_exchange(u32::MAX, version, Ordering::AcqRel, Ordering::Acquire);
         let same = first.is_ok() || first == Err(version);
         (same, window.checked_sub(1).filter(|window| *window < 2).map(|window| (window, took)))
     }
@@ -145,7 +149,12 @@ impl Board {
 }
 
 pub fn percentile(sorted: &[Duration], part: f64) -> Duration {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
     let index = ((sorted.len() as f64 * part) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(index).copied().unwrap_or_default()
 }

@@ -137,7 +137,9 @@ pub fn publish(address: SocketAddr, board: &Arc<Board>) -> Publisher {
             for _ in 0..BATCH {
                 let id = usize::try_from(published).unwrap() % IDS;
                 let seq = board.publish(id);
-                body.push_str(&format!("{{\"channel\":\"ticks\",\"type\":\"tick\",\"data\":{{\"seq\":{seq},\"id\":\"{id}\"}}}}\n"));
+                body.push_str(&format!(
+                    "{{\"channel\":\"ticks\",\"type\":\"tick\",\"data\":{{\"seq\":{seq},\"id\":\"{id}\"}}}}\n"
+                ));
                 published += 1;
             }
             let request = format!(

@@ -21,10 +21,10 @@ use judge::{Board, percentile};
 
 const COLD: u32 = 5;
 const SWAPS: u32 = 20;
-const MORE: u32 = 100;
+const MORE: u32 = 200;
 /// Between two swaps.
 const PAUSE: Duration = Duration::from_millis(500);
-const QUIET: Duration = Duration::from_secs(20);
+const QUIET: Duration = Duration::from_secs(5);
 
 fn main() {
     judge::self_test();
@@ -83,6 +83,9 @@ async fn bench() {
     let warm: Vec<_> = versions.iter().enumerate().filter(|(index, _)| !cold(*index)).map(|(_, path)| path).collect();
     for swap in 0..MORE as usize {
         host.deploy(warm[swap % warm.len()]).await;
+        if swap % 20 == 19 {
+            println!("after {:3} swaps: {}", SWAPS as usize + swap + 1, host.usage());
+        }
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     println!("after 120 swaps: {}", host.usage());

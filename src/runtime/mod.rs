@@ -142,6 +142,8 @@ impl Runtime {
     /// All metrics as `OpenMetrics` text.
     #[must_use]
     pub fn exposition(&self) -> String {
+        // Its gauges are set when it is asked for them.
+        self.sandbox.metrics();
         exposition::encode(&self.metrics.lock())
     }
 

@@ -105,7 +105,7 @@ impl Instance {
                 let high_water = limits.memory;
                 Ok(Self { store, bindings, limits, place, tenant: None, calls: 0, lifetime, high_water })
             }
-            Some(Err(error)) => Err(CallError::of(&error, &store.data().memory, &limits)),
+            Some(Err(error)) => Err(CallError::of(&error, &store.data().memory, &at_start(limits))),
             None => Err(CallError::Wall(START_WALL)),
         }
     }
@@ -144,7 +144,7 @@ impl Instance {
         let called = within(&self.place, START_WALL, resolvers.call_describe(&mut self.store, limits)).await;
         let answer = match called {
             None => Err(CallError::Wall(START_WALL)),
-            Some(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),
+            Some(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &at_start(self.limits))),
             Some(Ok(manifest)) => convert::manifest(manifest).map_err(CallError::Contract),
         };
         let (warm, most) = (self.store.data().memory.size, self.limits.memory);
@@ -204,6 +204,11 @@ async fn within<T>(place: &Place, wall: Duration, call: impl Future<Output = T>)
         return Some(returned);
     }
     timeout(wall, call).await.ok()
+}
+
+/// The limits that hold while a module starts, for the messages.
+fn at_start(limits: Limits) -> Limits {
+    Limits { cpu: START_CPU, wall: START_WALL, ..limits }
 }
 
 /// Grants CPU time for the next call.

@@ -67,16 +67,17 @@ pub(super) struct Memory {
     limit: usize,
     /// Growths that were refused. After one, a Python instance may be broken without showing it.
     pub(super) denied: u32,
-    /// Of its largest memory, bytes. Memories never shrink, so this is the most that was ever in use, too.
+    /// Of all its linear memories together, bytes. They never shrink, so this is the most that was ever in use, too.
     pub(super) size: usize,
 }
 
 impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= self.limit;
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let size = self.size.saturating_sub(current).saturating_add(desired);
+        let granted = size <= self.limit;
         self.denied += u32::from(!granted);
         if granted {
-            self.size = self.size.max(desired);
+            self.size = size;
         }
         Ok(granted)
     }
