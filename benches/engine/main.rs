@@ -12,6 +12,7 @@
 )]
 
 mod dispatch;
+mod isolation;
 mod peer;
 mod resolve;
 
@@ -35,6 +36,9 @@ fn main() {
         let engine = Engine::start().await;
         if wanted("resolve") {
             engine.resolve().await;
+        }
+        if wanted("isolation") {
+            engine.isolation().await;
         }
         if wanted("project") {
             engine.project();

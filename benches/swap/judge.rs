@@ -67,8 +67,8 @@ impl Sequence {
 
     /// The verdict once `last` was the last number published.
     pub fn end(&self, last: usize) -> Verdict {
-        let lost = (1..=last).filter(|number| !self.seen.get(*number).copied().unwrap_or_default()).count();
-        Verdict { lost: lost as u64, ..self.verdict }
+        let missing = (1..=last).filter(|number| !self.seen.get(*number).copied().unwrap_or_default()).count();
+        Verdict { lost: missing as u64, ..self.verdict }
     }
 }
 
@@ -163,7 +163,9 @@ pub fn percentile(sorted: &[Duration], part: f64) -> Duration {
 pub fn self_test() {
     let judged = |numbers: &[usize]| {
         let mut sequence = Sequence::default();
-        numbers.iter().for_each(|number| sequence.take(*number));
+        for number in numbers {
+            sequence.take(*number);
+        }
         sequence.end(4)
     };
     assert_eq!(judged(&[1, 2, 3, 4]), Verdict::default());

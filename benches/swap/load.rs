@@ -1,5 +1,6 @@
 //! Subscribers and a publisher.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,9 +77,8 @@ async fn read(
     let mut closed = false;
     while !stop.load(Ordering::Relaxed) {
         let text = match tokio::time::timeout(Duration::from_millis(200), socket.next()).await {
-            Err(_) => continue,
             Ok(Some(Ok(Message::Text(text)))) => text,
-            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
+            Err(_) | Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
             Ok(_) => {
                 closed = true;
                 break;
@@ -137,9 +137,10 @@ pub fn publish(address: SocketAddr, board: &Arc<Board>) -> Publisher {
             for _ in 0..BATCH {
                 let id = usize::try_from(published).unwrap() % IDS;
                 let seq = board.publish(id);
-                body.push_str(&format!(
-                    "{{\"channel\":\"ticks\",\"type\":\"tick\",\"data\":{{\"seq\":{seq},\"id\":\"{id}\"}}}}\n"
-                ));
+                let _ = writeln!(
+                    body,
+                    "{{\"channel\":\"ticks\",\"type\":\"tick\",\"data\":{{\"seq\":{seq},\"id\":\"{id}\"}}}}"
+                );
                 published += 1;
             }
             let request = format!(

@@ -21,10 +21,12 @@ use judge::{Board, percentile};
 
 const COLD: u32 = 5;
 const SWAPS: u32 = 20;
-const MORE: u32 = 200;
+const MORE: u32 = 100;
 /// Between two swaps.
 const PAUSE: Duration = Duration::from_millis(500);
-const QUIET: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(20);
+/// Before memory is looked at.
+const SETTLE: Duration = Duration::from_secs(5);
 
 fn main() {
     judge::self_test();
@@ -74,27 +76,24 @@ async fn bench() {
             report["moved"]
         );
         if index == 4 {
+            // What a swap leaves behind for a moment is not what stays.
+            tokio::time::sleep(SETTLE).await;
             println!("after 5 swaps:   {}", host.usage());
         }
         tokio::time::sleep(PAUSE).await;
     }
-    let early = host.usage();
-    println!("after 20 swaps:  {early}");
     let warm: Vec<_> = versions.iter().enumerate().filter(|(index, _)| !cold(*index)).map(|(_, path)| path).collect();
     for swap in 0..MORE as usize {
         host.deploy(warm[swap % warm.len()]).await;
-        if swap % 20 == 19 {
-            println!("after {:3} swaps: {}", SWAPS as usize + swap + 1, host.usage());
-        }
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(SETTLE).await;
     println!("after 120 swaps: {}", host.usage());
 
-    let published = publisher.stop().await;
+    let events = publisher.stop().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let verdict = clients.verdict(&board).await;
     let (quiet, swapping) = (board.latencies(0), board.latencies(1));
-    println!("{published} events, {} answers, {} versions; {verdict}", board.answers(), board.versions());
+    println!("{events} events, {} answers, {} versions; {verdict}", board.answers(), board.versions());
     for (name, times) in [("without", &quiet), ("in swap windows", &swapping)] {
         println!(
             "{name}: {} answers, p50 {:?}, p99 {:?}, max {:?}",

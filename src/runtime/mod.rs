@@ -143,7 +143,7 @@ impl Runtime {
     #[must_use]
     pub fn exposition(&self) -> String {
         // Its gauges are set when it is asked for them.
-        self.sandbox.metrics();
+        let _ = self.sandbox.metrics();
         exposition::encode(&self.metrics.lock())
     }
 

@@ -5,6 +5,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::client::Client;
+use crate::support::component::{Act, Handmade};
 use crate::support::guests;
 use crate::support::host::{Host, deploy};
 
@@ -36,12 +37,16 @@ async fn what_does_not_hold_is_refused_and_the_old_version_serves_on() {
     let failing = guests::patched("swap", "bad", &[("version-0000", "version-bad!")]).await;
     let failing = guests::compiled(failing).await;
     let failing = std::fs::read(failing).unwrap();
-    let cases: [(&str, &[u8], u16, &str, &str); 6] = [
+    let traps = Handmade { start: Act::Trap, ..Handmade::default() }.encode();
+    let wants = Handmade { capabilities: vec!["fetch".to_owned()], ..Handmade::default() }.encode();
+    let cases: [(&str, &[u8], u16, &str, &str); 8] = [
         ("text", b"print('hello')", 422, "verify", "not a WebAssembly component"),
         ("a core module", b"\0asm\x01\0\0\0", 422, "verify", "core WebAssembly module"),
         ("another world", b"\0asm\x0d\0\x01\0", 422, "verify", "not of resolvers"),
         ("half a component", &good[..good.len() / 2], 422, "verify", "damaged"),
         ("code that is not valid", &broken, 422, "", ""),
+        ("a trap at its start", &traps, 422, "start", "unreachable"),
+        ("a capability that is not granted", &wants, 403, "verify", "`fetch` of [[module]] swap"),
         ("an example that fails", &failing, 422, "self-test", "Subscription.tested fails for its own example"),
     ];
     for (number, (what, component, expected, stage, sentence)) in (1..).zip(cases) {
