@@ -10,7 +10,7 @@ use super::succession::Drained;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::position::Position;
-use crate::registry::{Cohort, Handover, Ticket};
+use crate::registry::{Answer, Cohort, Handover, Ticket};
 use crate::sandbox::Module;
 
 /// What a job was for.
@@ -29,6 +29,8 @@ pub(super) struct Resolved {
 pub(super) enum Message {
     /// A job is answered.
     Resolved(Resolved, Vec<Outcome>),
+    /// A large value is projected.
+    Projected(Arc<Cohort>, Ticket, Answer),
     /// A generation has taken another one's place: jobs that are answered later may be of either.
     Handover(Handover, Drained),
 }

@@ -7,6 +7,7 @@
 
 mod failure;
 mod inbox;
+mod large;
 mod metrics;
 mod succession;
 
@@ -21,6 +22,7 @@ use crate::registry::{Answer, Cohort, Match, Member, PlanGroup, Preparation, Pub
 use crate::sandbox::Sandbox;
 use failure::FailureLog;
 use inbox::{Inbox, Message, Resolved};
+use large::{Large, LargeValues, large_value};
 pub use metrics::Metrics;
 use succession::{Drained, Succession};
 use tokio::sync::oneshot;
@@ -115,18 +117,28 @@ impl Delivery {
     /// Delivers answers until it is dropped. Exactly one task runs this; answers that are not delivered by then are lost
     /// with the process.
     pub async fn run(&self) {
-        let (mut batch, mut succession) = (Vec::new(), Succession::default());
+        let (mut batch, mut state) = (Vec::new(), State::default());
         loop {
             self.shared.inbox.take(&mut batch).await;
             let mut pushes = 0;
             for message in batch.drain(..) {
                 match message {
                     Message::Resolved(resolved, outcomes) => {
-                        pushes += self.settle(resolved, outcomes, &mut succession);
+                        pushes += self.settle(resolved, outcomes, &mut state);
+                    }
+                    Message::Projected(cohort, ticket, answer) => {
+                        state.large.finish();
+                        cohort.lane.lock().fill(ticket, answer);
+                        pushes += self.deliver_next(&cohort, &mut state.succession);
                     }
                     Message::Handover(handover, drained) => {
-                        end(succession.hand_over(handover, drained));
+                        end(state.succession.hand_over(handover, drained));
                     }
+                }
+                if let Some(large) = state.large.start() {
+                    let delivery = self.clone();
+                    // Ends by itself, in milliseconds; its result finds nobody if dispatch has ended meanwhile.
+                    tokio::task::spawn_blocking(move || delivery.project_large(large));
                 }
                 if pushes >= PUSHES_PER_TURN {
                     pushes = 0;
@@ -137,7 +149,7 @@ impl Delivery {
     }
 
     /// Files the outcomes of one job into their lanes and delivers whatever is next in each. Returns the pushes made.
-    fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>, succession: &mut Succession) -> usize {
+    fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>, state: &mut State) -> usize {
         self.shared.metrics.resolve_seconds.observe(resolved.started.elapsed().as_secs_f64());
         let mut pushes = 0;
         for ((cohort, ticket), outcome) in resolved.tickets.into_iter().zip(outcomes) {
@@ -147,10 +159,32 @@ impl Delivery {
                 }
                 outcome => outcome,
             };
-            cohort.lane.lock().fill(ticket, Answer { position: resolved.position, outcome });
-            pushes += self.deliver_next(&cohort, succession);
+            let position = resolved.position;
+            if large_value(&outcome).is_some() {
+                state.large.push(Large { cohort, ticket, position, outcome });
+                continue;
+            }
+            cohort.lane.lock().fill(ticket, Answer { position, outcome, payloads: Vec::new() });
+            pushes += self.deliver_next(&cohort, &mut state.succession);
         }
         pushes
+    }
+
+    /// Projects a large value for everyone who is to get it.
+    fn project_large(&self, large: Large) {
+        let Large { cohort, ticket, position, outcome } = large;
+        let value = large_value(&outcome).unwrap_or_default();
+        let wanted: Vec<_> = {
+            let groups = cohort.groups.lock();
+            let wanted = groups.iter().filter(|group| group.waits_for(position.offset));
+            wanted.map(|group| Arc::clone(&group.selection)).collect()
+        };
+        let project = |selection: Arc<Selection>| {
+            let payload = self.project(&cohort, &selection, value);
+            (selection, payload)
+        };
+        let payloads = wanted.into_iter().map(project).collect();
+        self.shared.inbox.put(Message::Projected(cohort, ticket, Answer { position, outcome, payloads }));
     }
 
     /// Delivers what is next in the cohort's lane, and what had to wait for that.
@@ -177,15 +211,17 @@ impl Delivery {
     }
 
     /// One answer to all members of the cohort that had joined before the event.
-    fn answer(&self, cohort: &Cohort, Answer { position, outcome }: Answer) -> usize {
+    fn answer(&self, cohort: &Cohort, Answer { position, outcome, payloads }: Answer) -> usize {
         let mut groups = cohort.groups.lock();
         let mut pushes = 0;
-        for group in groups.iter_mut() {
+        for group in groups.iter_mut().filter(|group| group.waits_for(position.offset)) {
+            let ready = payloads.iter().find(|(selection, _)| Arc::ptr_eq(selection, &group.selection));
             let payload = match &outcome {
                 Outcome::Skip | Outcome::Completed(None) => None,
-                Outcome::Value(value) | Outcome::Completed(Some(value)) => {
-                    Some(self.project(cohort, &group.selection, value))
-                }
+                Outcome::Value(value) | Outcome::Completed(Some(value)) => Some(match ready {
+                    Some((_, payload)) => Arc::clone(payload),
+                    None => self.project(cohort, &group.selection, value),
+                }),
                 Outcome::Failed(failure) => {
                     let mut text = String::new();
                     group.selection.project_error(failure::to_graphql(failure), &mut text);
@@ -227,6 +263,13 @@ impl Delivery {
         self.shared.metrics.dropped.inc_by(dropped);
         pushed
     }
+}
+
+/// What the delivering task knows of what is under way.
+#[derive(Debug, Default)]
+struct State {
+    succession: Succession,
+    large: LargeValues,
 }
 
 /// Ends subscriptions to which the schema does not fit any more.

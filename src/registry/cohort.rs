@@ -12,7 +12,7 @@ use super::subscription::Subscription;
 use crate::graphql::Selection;
 use crate::ids::SubscriptionId;
 use crate::modules::Field;
-use crate::outbox::{Operation, Outbox};
+use crate::outbox::{Operation, Outbox, Payload};
 use crate::outcome::{Invocation, Outcome, Tenant};
 use crate::policy::Verdict;
 use crate::position::Position;
@@ -25,6 +25,8 @@ pub struct Answer {
     pub position: Position,
     /// What the resolver said.
     pub outcome: Outcome,
+    /// Its value as the cohort's members selected it, where that was worked out beforehand: for large values.
+    pub payloads: Vec<(Arc<Selection>, Payload)>,
 }
 
 /// One subscription inside a cohort.
@@ -47,6 +49,14 @@ pub struct PlanGroup {
     pub selection: Arc<Selection>,
     /// Who they are.
     pub members: IndexMap<SubscriptionId, Member>,
+}
+
+impl PlanGroup {
+    /// Whether an event of this offset is for any of the members.
+    #[must_use]
+    pub fn waits_for(&self, offset: u64) -> bool {
+        self.members.values().any(|member| member.since < offset)
+    }
 }
 
 /// See the module.

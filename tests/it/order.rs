@@ -78,3 +78,30 @@ async fn nothing_follows_a_complete_and_the_id_is_free_again() {
     assert_eq!(client.next("a").await, json!({"data": {"again": {"seq": 99}}}));
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_keep_their_place_among_small_ones() {
+    let host = Host::start(&["engine"], "").await;
+    let mut client = Client::connect(host.address).await;
+    client.subscribe("ids", "subscription { searched { ... on User { id } } }").await;
+    client.subscribed("names", "subscription { searched { ... on User { id name } } }").await;
+    // 200 KB of JSON every second time: those are projected elsewhere.
+    let count = |n: usize| if n % 2 == 0 { 1 } else { 4_000 };
+    let result = |n: usize| json!({"__typename": "User", "id": n.to_string(), "name": "n".repeat(20)});
+    for n in 0..10 {
+        let results: Vec<_> = (0..count(n)).map(|_| result(n)).collect();
+        host.emit("search", "searched", json!({"results": results})).await;
+    }
+    let mut seen = std::collections::HashMap::<String, Vec<(usize, usize)>>::new();
+    for _ in 0..20 {
+        let message = client.message().await;
+        let results = message["payload"]["data"]["searched"].as_array().unwrap().clone();
+        let number = results[0]["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(results[0].as_object().unwrap().len(), if message["id"] == "ids" { 1 } else { 2 });
+        seen.entry(message["id"].as_str().unwrap().to_owned()).or_default().push((number, results.len()));
+    }
+    let expected: Vec<_> = (0..10).map(|n| (n, count(n))).collect();
+    assert_eq!(seen["ids"], expected);
+    assert_eq!(seen["names"], expected);
+    host.stop().await;
+}

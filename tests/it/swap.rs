@@ -268,3 +268,26 @@ async fn a_module_comes_and_goes_while_others_serve() {
     assert_eq!(client.next("t2").await["data"]["tick"]["seq"], 2);
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deployments_at_the_same_time_come_one_after_the_other() {
+    let versions = [guests::version(1).await, guests::version(2).await, guests::version(3).await];
+    let host = Arc::new(Host::start(&["swap"], "").await);
+    let deployments: Vec<_> = versions
+        .iter()
+        .map(|version| {
+            let (host, version) = (Arc::clone(&host), version.clone());
+            tokio::spawn(async move { host.deploy("swap", &version).await })
+        })
+        .collect();
+    let mut steps = Vec::new();
+    for deployment in deployments {
+        let report = deployment.await.unwrap();
+        steps.push((report["generation"].as_u64().unwrap(), report["previous"].clone(), report["digest"].clone()));
+    }
+    steps.sort_by_key(|step| step.0);
+    assert_eq!(steps.iter().map(|step| step.0).collect::<Vec<_>>(), [2, 3, 4]);
+    // Each found what the one before it had left.
+    assert!(steps.windows(2).all(|pair| pair[1].1 == pair[0].2), "{steps:?}");
+    stop(host).await;
+}
