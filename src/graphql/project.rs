@@ -142,7 +142,7 @@ impl<'a> Projection<'a> {
     fn complete(&mut self, ty: &'a Type, node: u32, at: At<'_>) -> Result<(), Failed> {
         if node == ABSENT || self.json.node(node).shape == Shape::Null {
             if ty.non_null {
-                let message = format!("Cannot return null for non-nullable field {}.{}.", at.owner, at.field);
+                let message = || format!("Cannot return null for non-nullable field {}.{}.", at.owner, at.field);
                 return Err(self.fail(message, at));
             }
             self.out.push_str("null");
@@ -152,7 +152,8 @@ impl<'a> Projection<'a> {
         let completed = match &ty.kind {
             Kind::Leaf(leaf) => {
                 let json = self.json;
-                leaf::write(leaf, json, json.node(node), self.out).map_err(|message| self.fail(message, at))
+                leaf::write(leaf, json, json.node(node), self.out)
+                    .map_err(|message| self.fail(|| message.into_owned(), at))
             }
             Kind::Composite(index) => {
                 let selection = self.selection;
@@ -174,7 +175,7 @@ impl<'a> Projection<'a> {
     fn list(&mut self, item: &'a Type, node: u32, at: At<'_>) -> Result<(), Failed> {
         let list = self.json.node(node);
         if list.shape != Shape::List {
-            let message = format!("Expected Iterable, but did not find one for field '{}.{}'.", at.owner, at.field);
+            let message = || format!("Expected Iterable, but did not find one for field '{}.{}'.", at.owner, at.field);
             return Err(self.fail(message, at));
         }
         self.out.push('[');
@@ -195,16 +196,18 @@ impl<'a> Projection<'a> {
 
     fn composite(&mut self, composite: &'a Composite, node: u32, at: At<'_>) -> Result<(), Failed> {
         if self.json.node(node).shape != Shape::Object {
-            return Err(self.fail(format!("Expected value of type '{}' to be an object.", composite.name), at));
+            return Err(self.fail(|| format!("Expected value of type '{}' to be an object.", composite.name), at));
         }
         let object = if composite.is_abstract {
             match self.runtime_type(composite, node) {
                 Ok(object) => object,
                 Err(problem) => {
                     let (name, owner, field) = (&composite.name, at.owner, at.field);
-                    let message = format!(
-                        "Abstract type '{name}' must resolve to an Object type at runtime for field '{owner}.{field}': {problem}."
-                    );
+                    let message = || {
+                        format!(
+                            "Abstract type '{name}' must resolve to an Object type at runtime for field '{owner}.{field}': {problem}."
+                        )
+                    };
                     return Err(self.fail(message, at));
                 }
             }
@@ -289,10 +292,10 @@ impl<'a> Projection<'a> {
 
     /// Records an error, unless there are enough.
     #[cold]
-    fn fail(&mut self, message: impl Into<String>, at: At<'_>) -> Failed {
+    fn fail(&mut self, message: impl FnOnce() -> String, at: At<'_>) -> Failed {
         self.count += 1;
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(GraphqlError { path: at.path.segments(), ..GraphqlError::new(message) });
+            self.errors.push(GraphqlError { path: at.path.segments(), ..GraphqlError::new(message()) });
         }
         Failed
     }

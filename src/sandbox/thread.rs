@@ -22,6 +22,9 @@ use crate::manifest::Manifest;
 
 /// Commands that may wait for one thread. There is one per new instance and per loaded module.
 const COMMANDS: usize = 1_024;
+/// Added to the niceness of these threads: a guest that computes for long must not hold back those who read and write
+/// sockets.
+const NICENESS: i32 = 4;
 /// For how long the instances of a thread may take to end on shutdown. No call takes longer than its wall time.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -57,6 +60,8 @@ impl Thread {
         let thread = Arc::new(Self { commands, instances: AtomicUsize::new(0), calls: AtomicUsize::new(0) });
         let own = Arc::clone(&thread);
         let handle = std::thread::Builder::new().name(format!("subcast-guest-{number}")).spawn(move || {
+            // Of this thread alone, on Linux. Where it is refused, guests are as important as everyone else.
+            let _ = rustix::process::nice(NICENESS);
             // A runtime stays on the thread that made it. A guest that loops is polled once per tick; with this interval,
             // other threads' messages are looked at after each poll.
             let mut builder = Builder::new_current_thread();
