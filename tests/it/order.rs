@@ -86,7 +86,7 @@ async fn large_values_keep_their_place_among_small_ones() {
     client.subscribe("ids", "subscription { searched { ... on User { id } } }").await;
     client.subscribed("names", "subscription { searched { ... on User { id name } } }").await;
     // 200 KB of JSON every second time: those are projected elsewhere.
-    let count = |n: usize| if n % 2 == 0 { 1 } else { 4_000 };
+    let count = |n: usize| if n.is_multiple_of(2) { 1 } else { 4_000 };
     let result = |n: usize| json!({"__typename": "User", "id": n.to_string(), "name": "n".repeat(20)});
     for n in 0..10 {
         let results: Vec<_> = (0..count(n)).map(|_| result(n)).collect();
