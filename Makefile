@@ -50,7 +50,7 @@ bench-hostile: $(RUST_READY) $(PYTHON_READY) ## what a module notices of a hosti
 fuzz: $(RUST_READY) $(PYTHON_READY) ## load damaged components; FUZZ_SECONDS=60, FUZZ_SEED repeats a run
 	SUBCAST_FUZZ_SECONDS=$(FUZZ_SECONDS) SUBCAST_FUZZ_SEED=$(FUZZ_SEED) \
 		cargo test --locked --test it -- --nocapture --test-threads 1 \
-		hostile_components::damaged_components hostile_components::a_real_component
+		damage::damaged_components damage::a_real_component
 
 .PHONY: clean
 clean: ## remove everything that make has made

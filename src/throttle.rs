@@ -1,8 +1,12 @@
 //! How often something may be written to the log: what fails on every event must not drown it.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+/// Writers that are remembered at a time.
+const MOST_WRITERS: usize = 1_024;
 
 /// So many lines per second, and a count of those that were not written.
 #[derive(Debug)]
@@ -45,6 +49,33 @@ impl Throttle {
     }
 }
 
+/// A [`Throttle`] for each of those who write, so that nobody hides what others have to say.
+#[derive(Debug)]
+pub struct Throttles {
+    per_second: u32,
+    writers: Mutex<HashMap<Box<str>, Throttle>>,
+}
+
+impl Throttles {
+    /// Lines per second of each writer.
+    #[must_use]
+    pub fn new(per_second: u32) -> Self {
+        Self { per_second, writers: Mutex::default() }
+    }
+
+    /// Whether this writer may write a line now.
+    pub fn may_write(&self, writer: &str) -> bool {
+        let mut writers = self.writers.lock();
+        if let Some(throttle) = writers.get(writer) {
+            return throttle.may_write();
+        }
+        if writers.len() >= MOST_WRITERS {
+            writers.clear();
+        }
+        writers.entry(writer.into()).or_insert_with(|| Throttle::new(self.per_second)).may_write()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +85,17 @@ mod tests {
         let throttle = Throttle::new(50);
         let written = (0..1000).filter(|_| throttle.may_write()).count();
         assert!((50..=100).contains(&written), "{written}");
+    }
+
+    #[test]
+    fn one_writer_does_not_use_up_the_lines_of_another() {
+        let throttles = Throttles::new(5);
+        let written = (0..1000).filter(|_| throttles.may_write("loud")).count();
+        assert!((5..=10).contains(&written), "{written}");
+        assert!(throttles.may_write("quiet"));
+        for number in 0..3 * MOST_WRITERS {
+            assert!(throttles.may_write(&number.to_string()));
+        }
+        assert!(throttles.writers.lock().len() <= MOST_WRITERS);
     }
 }

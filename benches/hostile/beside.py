@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -127,8 +128,10 @@ class Neighbour:
 async def attack(address: str, field: str, selection: str, data: Any) -> int:
     """One hostile call after the other, until standard input ends; how many there were.
 
-    In a process of its own: reading what some of them answer would keep the measuring one busy.
+    In a process of its own, and one that gives way: reading what some of them answer is work that no host does, and
+    attackers have machines of their own.
     """
+    os.nice(10)
     connection = await Connection.subscribed(address, f"subscription {{ {field} {{ {selection} }} }}")
     publisher = await Publisher.connected(address)
     end = asyncio.create_task(asyncio.to_thread(sys.stdin.read))

@@ -1,7 +1,7 @@
 //! `subcast deploy`, `subcast rollback`, `subcast modules`: the modules of a running host.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::subscribe::{HOST, bare};
 use super::terminal::Progress;
 use super::{output, text, wait_for};
+use crate::deploy::{signature_beside, signature_file};
 use crate::runtime::config::module_name;
 use crate::server::remote::{Address, Admin, Permission};
 
@@ -30,19 +31,25 @@ impl To {
     }
 }
 
+/// What every change of a host's modules takes.
 #[derive(Debug, Args)]
-struct Allowed {
+struct Change {
+    #[command(flatten)]
+    to: To,
     /// End the subscriptions that do not fit the new version; they get the error `SCHEMA_CHANGED`
     #[arg(long)]
     force: bool,
     /// Let the new version show more than the one before
     #[arg(long)]
     allow_widening: bool,
+    /// Print the host's report
+    #[arg(long)]
+    json: bool,
 }
 
-impl From<&Allowed> for Permission {
-    fn from(allowed: &Allowed) -> Self {
-        Self { force: allowed.force, allow_widening: allowed.allow_widening }
+impl Change {
+    fn permission(&self) -> Permission {
+        Permission { force: self.force, allow_widening: self.allow_widening }
     }
 }
 
@@ -56,12 +63,7 @@ pub(super) struct Deploy {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
-    to: To,
-    #[command(flatten)]
-    allowed: Allowed,
-    /// Print the host's report
-    #[arg(long)]
-    json: bool,
+    change: Change,
 }
 
 /// Go back to the version before on a running host
@@ -74,12 +76,7 @@ pub(super) struct Rollback {
     #[arg(long, value_name = "DIGEST")]
     version: Option<String>,
     #[command(flatten)]
-    to: To,
-    #[command(flatten)]
-    allowed: Allowed,
-    /// Print the host's report
-    #[arg(long)]
-    json: bool,
+    change: Change,
 }
 
 /// Show the modules of a running host, and their versions
@@ -93,7 +90,7 @@ pub(super) struct Modules {
 }
 
 pub(super) fn deploy(arguments: &Deploy) -> Result<(), Failure> {
-    let Deploy { module, name, to, allowed, json } = arguments;
+    let Deploy { module, name, change } = arguments;
     let unread = |error| Failure::failed(format!("failed to read {}: {error}", module.display()));
     let component = fs::read(module).map_err(unread)?;
     if module.extension().is_some_and(|extension| extension == "py") {
@@ -103,25 +100,27 @@ pub(super) fn deploy(arguments: &Deploy) -> Result<(), Failure> {
         )));
     }
     let name = name.clone().unwrap_or_else(|| module_name(module));
-    let signature = signature(module)?;
-    let mut admin = to.admin()?;
+    let unread = |error| Failure::failed(format!("failed to read {}: {error}", signature_file(module).display()));
+    let signature = signature_beside(module).map_err(unread)?;
+    let mut admin = change.to.admin()?;
     let progress = Progress::start(format_args!(
         "deploying {name}: a version that is new to the host is compiled there, for some seconds"
     ));
     let report = wait_for(async {
-        let deployed = admin.deploy(&name, component.into(), signature.as_deref(), allowed.into()).await;
+        let deployed = admin.deploy(&name, component.into(), signature.as_deref(), change.permission()).await;
         deployed.map_err(Failure::failed)
     })?;
     drop(progress);
-    tell(&report, *json)
+    tell(&report, change.json)
 }
 
 pub(super) fn rollback(arguments: &Rollback) -> Result<(), Failure> {
-    let Rollback { name, version, to, allowed, json } = arguments;
-    let mut admin = to.admin()?;
-    let report =
-        wait_for(async { admin.rollback(name, version.as_deref(), allowed.into()).await.map_err(Failure::failed) })?;
-    tell(&report, *json)
+    let Rollback { name, version, change } = arguments;
+    let mut admin = change.to.admin()?;
+    let report = wait_for(async {
+        admin.rollback(name, version.as_deref(), change.permission()).await.map_err(Failure::failed)
+    })?;
+    tell(&report, change.json)
 }
 
 pub(super) fn modules(arguments: &Modules) -> Result<(), Failure> {
@@ -144,17 +143,6 @@ pub(super) fn modules(arguments: &Modules) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// The signature beside the file, if there is one.
-fn signature(module: &Path) -> Result<Option<String>, Failure> {
-    let mut beside = module.as_os_str().to_owned();
-    beside.push(".sig");
-    match fs::read_to_string(&beside) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::failed(format!("failed to read {}: {error}", Path::new(&beside).display()))),
-    }
 }
 
 /// What was done, in one sentence.

@@ -36,9 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let key = read(arguments)?;
     let component = fs::read(module).map_err(|error| failed(module, error))?;
     let signature = deploy::sign(&key, &hex::encode(Sha256::digest(&component)));
-    let mut beside = module.clone().into_os_string();
-    beside.push(".sig");
-    let beside = PathBuf::from(beside);
+    let beside = deploy::signature_file(module);
     fs::write(&beside, signature + "\n").map_err(|error| failed(&beside, error))?;
     output::line(format_args!("signed: {}", beside.display()))
 }

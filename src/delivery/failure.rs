@@ -10,9 +10,9 @@ use crate::modules::Field;
 use crate::outcome::{Failure, Outcome};
 use crate::sandbox::Module;
 use crate::text::{in_margin, printable};
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, Throttles};
 
-/// Detailed lines per second, over all fields.
+/// Detailed lines per second: of failures, of each module; of values that do not fit, over all fields.
 const LINES_PER_SECOND: u32 = 50;
 
 /// What clients see of an error that is not meant for them.
@@ -21,13 +21,13 @@ const OPAQUE: &str = "Internal server error";
 /// Writes failures to the log, within bounds.
 #[derive(Debug)]
 pub(super) struct FailureLog {
-    failures: Throttle,
+    failures: Throttles,
     misfits: Throttle,
 }
 
 impl Default for FailureLog {
     fn default() -> Self {
-        Self { failures: Throttle::new(LINES_PER_SECOND), misfits: Throttle::new(LINES_PER_SECOND) }
+        Self { failures: Throttles::new(LINES_PER_SECOND), misfits: Throttle::new(LINES_PER_SECOND) }
     }
 }
 
@@ -40,7 +40,7 @@ impl FailureLog {
             return Outcome::Failed(failure);
         }
         let id = ErrorId::random();
-        if self.failures.may_write() {
+        if self.failures.may_write(module.name()) {
             // Last, since it takes lines of its own.
             let traceback = failure.traceback.as_deref().map(in_margin).map(tracing::field::display);
             tracing::error!(

@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 pub use config::{Config, ModuleConfig};
 pub use error::{DeployError, Stage};
 pub use report::{Ended, Report, Status, Times};
-pub use signature::{SignatureError, TrustedKey, public, sign};
+pub use signature::{SignatureError, TrustedKey, beside as signature_beside, file as signature_file, public, sign};
 pub use start::{Loaded, StartError, load};
 pub use store::{StoreError, Version};
 
@@ -115,7 +115,7 @@ impl Deployer {
         if let Some(report) = self.unchanged(name, &digest) {
             return Ok(report);
         }
-        let signature = signature_beside(&path)?;
+        let signature = signature::beside(&path)?;
         let Upload(mut incoming) = self.receive().await?;
         let copied = tokio::task::spawn_blocking(move || incoming.copy(&file).map(|()| incoming));
         let incoming = copied.await.map_err(io::Error::other)??;
@@ -320,17 +320,6 @@ fn replaced(generation: &Generation, name: &str, new: Option<Arc<Module>>) -> Ve
         (None, None) => {}
     }
     modules
-}
-
-/// The signature of a file: in the file beside it that has `.sig` at the end.
-fn signature_beside(path: &Path) -> Result<Option<String>, DeployError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".sig");
-    match std::fs::read_to_string(&beside) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn milliseconds(began: Instant) -> u64 {

@@ -1,6 +1,7 @@
 //! Signatures of modules: ed25519 over the digest of the component.
 
-use std::fmt;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 use ed25519_dalek::pkcs8::DecodePublicKey;
 use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
@@ -64,6 +65,23 @@ pub(super) fn verify(keys: &[TrustedKey], digest: &str, signature: Option<&str>)
 #[must_use]
 pub fn sign(key: &SigningKey, digest: &str) -> String {
     base64(&key.sign(format!("{PURPOSE}{digest}").as_bytes()).to_bytes())
+}
+
+/// Where the signature of a component's file is: in the file beside it that has `.sig` at the end.
+#[must_use]
+pub fn file(component: &Path) -> PathBuf {
+    let mut beside = component.as_os_str().to_owned();
+    beside.push(".sig");
+    beside.into()
+}
+
+/// The signature beside a component's file, if there is one.
+pub fn beside(component: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(file(component)) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::record::Records;
 use super::store::{self, StoreError};
-use super::{Config, DeployError, ModuleConfig, check_grants, signature, signature_beside};
+use super::{Config, DeployError, ModuleConfig, check_grants, signature};
 use crate::sandbox::{LoadError, Module, Sandbox};
 
 /// Why the host does not start.
@@ -89,7 +89,7 @@ async fn configured(
         }
         tracing::error!(module = %name, path = %path.display(), "serving the configured file in its place");
     }
-    let signature = signature_beside(path).map_err(failed)?;
+    let signature = signature::beside(path).map_err(read)?;
     signature::verify(&config.trusted_keys, &digest, signature.as_deref()).map_err(|error| failed(error.into()))?;
     let loaded = sandbox.load(name, path, module.limits).await.map_err(|error| failed(error.into()))?;
     if loaded.digest() != digest {

@@ -18,7 +18,6 @@ use super::bindings::{Resolver, ResolverPre};
 use super::call::{CallError, Request};
 use super::config::{Isolation, Limits};
 use super::convert;
-use super::engine::TICK;
 use super::guest_log::Output;
 use super::state::State;
 use super::turnstile::{Place, Turnstile};
@@ -34,7 +33,8 @@ const MANIFEST_BYTES: usize = 8 << 20;
 const BATCH_BYTES: usize = 16 << 20;
 /// Allowance for what surrounds the values of one invocation: the records themselves, a traceback.
 const OVERHEAD_BYTES: usize = 64 << 10;
-
+/// Bytes of an answer from which on it is read outside of the sandbox's threads.
+const LARGE_ANSWER: usize = 64 << 10;
 /// Part of its memory that an instance may hold after a call before it is replaced: 3/4. Beyond, a call that needs more
 /// than usual would fail for what earlier ones left behind.
 const HIGH_WATER: (usize, usize) = (3, 4);
@@ -172,7 +172,7 @@ impl Instance {
         let answer = match called {
             None => Err(CallError::Wall(self.limits.wall)),
             Some(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &self.limits)),
-            Some(Ok(answers)) => convert::outcomes(&answers, count, self.limits.output).map_err(CallError::Contract),
+            Some(Ok(answers)) => outcomes(answers, count, self.limits.output).await.map_err(CallError::Contract),
         };
         self.finish(answer)
     }
@@ -188,6 +188,15 @@ impl Instance {
         let healthy = answer.is_ok() && self.store.data().memory.denied == 0;
         Called { instance: healthy.then_some(self), answer }
     }
+}
+
+/// Reads what a call returned. A megabyte takes milliseconds, and the thread's other calls do not wait for them.
+async fn outcomes(answers: String, count: usize, most_bytes: usize) -> Result<Vec<Outcome>, String> {
+    if answers.len() < LARGE_ANSWER {
+        return convert::outcomes(&answers, count, most_bytes);
+    }
+    let reading = tokio::task::spawn_blocking(move || convert::outcomes(&answers, count, most_bytes));
+    reading.await.unwrap_or_else(|error| Err(format!("reading its outcomes failed: {error}")))
 }
 
 /// What the call returns, or `None` once the time is up. Most calls never wait, and need no timer.
@@ -213,9 +222,6 @@ fn at_start(limits: Limits) -> Limits {
 
 /// Grants CPU time for the next call.
 fn allow(store: &mut Store<State>, cpu: Duration) {
-    let budget = cpu.as_nanos().div_ceil(TICK.as_nanos());
-    let state = store.data_mut();
-    state.cpu.used = 0;
-    state.cpu.budget = u64::try_from(budget).unwrap_or(u64::MAX);
+    store.data_mut().cpu.allow(cpu);
     store.set_epoch_deadline(1);
 }

@@ -37,6 +37,7 @@ mod room;
 mod slot;
 mod state;
 mod thread;
+mod turn_clock;
 mod turnstile;
 mod work;
 

@@ -1,6 +1,7 @@
 //! What belongs to one instance on the host's side: its authority (none), its budgets, and where it writes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
@@ -9,6 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::bindings::subcast::resolver::{fetch, kv, log, settings, types};
 use super::clock::CoarseClock;
 use super::config::Limits;
+use super::engine::TICK;
 use super::guest_log::{Level, Output, Stream};
 use super::turnstile::Place;
 
@@ -49,7 +51,7 @@ impl State {
             wasi,
             table,
             memory: Memory { limit: limits.memory, denied: 0, size: 0 },
-            cpu: Cpu { used: 0, budget: 0, place },
+            cpu: Cpu { used: Duration::ZERO, budget: Duration::ZERO, place },
             output,
         }
     }
@@ -87,11 +89,11 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// The CPU time of one call, in ticks of the epoch.
+/// The CPU time of one call.
 #[derive(Debug)]
 pub(super) struct Cpu {
-    pub(super) used: u64,
-    pub(super) budget: u64,
+    used: Duration,
+    budget: Duration,
     place: Arc<Place>,
 }
 
@@ -101,10 +103,17 @@ pub(super) struct Cpu {
 pub(super) struct CpuExhausted;
 
 impl Cpu {
+    /// Grants so much for the call that begins.
+    pub(super) fn allow(&mut self, budget: Duration) {
+        (self.used, self.budget) = (Duration::ZERO, budget);
+        self.place.forget_turn();
+    }
+
     /// Called at each tick while the guest runs: gives way to other guests of the thread, until the budget is spent. The
     /// long calls of one module take turns among themselves, so that it has one share of the thread however many they are.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        self.used += 1;
+        // A tick at least: the first one of a turn that began we do not know when counts as one.
+        self.used += self.place.computed().unwrap_or_default().max(TICK);
         if self.used > self.budget {
             return Err(CpuExhausted.into());
         }

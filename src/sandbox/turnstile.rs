@@ -10,8 +10,11 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+
+use super::turn_clock::TurnClock;
 
 /// The long calls of one module on one thread.
 #[derive(Debug, Default)]
@@ -40,6 +43,7 @@ pub(super) struct Place {
     inside: AtomicBool,
     /// Whether its call stands still because it gives way, and not for a reason of its own.
     giving_way: AtomicBool,
+    turn: TurnClock,
 }
 
 impl Turnstile {
@@ -47,7 +51,7 @@ impl Turnstile {
     pub(super) fn place(self: &Arc<Self>) -> Arc<Place> {
         let number = self.places.fetch_add(1, Ordering::Relaxed);
         let (inside, giving_way) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Place { turnstile: Arc::clone(self), number, inside, giving_way })
+        Arc::new(Place { turnstile: Arc::clone(self), number, inside, giving_way, turn: TurnClock::default() })
     }
 }
 
@@ -75,12 +79,24 @@ impl Place {
         })
         .await;
         self.giving_way.store(false, Ordering::Relaxed);
+        self.turn.begin();
+    }
+
+    /// CPU time since it last got its turn, where that is known.
+    pub(super) fn computed(&self) -> Option<Duration> {
+        self.turn.elapsed()
+    }
+
+    /// Other calls may have used the thread since: a new call begins, or this one has waited.
+    pub(super) fn forget_turn(&self) {
+        self.turn.forget();
     }
 
     /// The call has come to a standstill. Unless it gives way, it waits for something of its own, and must not keep the
     /// turn meanwhile.
     pub(super) fn stands_still(&self) {
         if !self.giving_way.load(Ordering::Relaxed) {
+            self.turn.forget();
             self.leave();
         }
     }

@@ -79,6 +79,47 @@ async fn under_per_call_isolation_every_call_is_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn between_calls_nothing_of_what_the_host_handed_over_stays_behind() {
+    let limits = Limits {
+        instances: 1,
+        cpu: Duration::from_secs(20),
+        wall: Duration::from_mins(1),
+        memory: 256 << 20,
+        ..Limits::default()
+    };
+    let bench = Bench::start("isolation", 1, limits).await;
+    let ways = [
+        "returns",
+        "raises",
+        "raises for the client",
+        "leaves a task",
+        "leaves a timer",
+        "waits for ever",
+        "makes a circle",
+        "logs",
+    ];
+    let search = async |number: usize| {
+        let secret = format!("secret-of-search{number}");
+        let data = json!({"secret": format!("{secret}data")});
+        value(&answer(bench.submit("searches", &data, &[Some(&secret)])).await[0])["traces"].clone()
+    };
+    for (number, way) in ways.into_iter().enumerate() {
+        let data =
+            json!({"way": way, "secret": format!("secret-of-event{number}"), format!("secret-of-key{number}"): 1});
+        // Two principals in one batch: the second is not to find the first either.
+        let tenants = [format!("secret-of-a{number}"), format!("secret-of-b{number}")];
+        answer(bench.submit("uses", &data, &[Some(&tenants[0]), Some(&tenants[1])])).await;
+        assert_eq!(search(number).await, json!([]), "{way}");
+    }
+    // One instance for all of it, and a search that finds what a resolver itself has kept.
+    let data = json!({"way": "keeps", "secret": "secret-of-event"});
+    answer(bench.submit("uses", &data, &[Some("secret-of-tenant")])).await;
+    assert_eq!(search(ways.len()).await, json!(["secret-of-event", "secret-of-tenant"]));
+    assert_eq!((bench.metric("instances_started_total", ""), bench.metric("calls_stopped_total", "")), (1, 0));
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_one_tenant_does_not_starve_another() {
     let limits = Limits { isolation: Isolation::PerTenant, instances: 1, ..Limits::default() };
     let bench = Bench::start("isolation", 1, limits).await;

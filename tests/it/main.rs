@@ -8,6 +8,7 @@ mod projection;
 
 mod bad_input;
 mod command_line;
+mod damage;
 mod hostile;
 mod hostile_components;
 mod hostile_guests;

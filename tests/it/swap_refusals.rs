@@ -1,8 +1,11 @@
 //! What must not come into service: the version before serves on, and the answer says where and why it stopped.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use wasmparser::{Parser, Payload};
 
 use crate::support::client::Client;
 use crate::support::component::{Act, Handmade};
@@ -20,6 +23,17 @@ async fn still_serves(host: &Host, client: &mut Client, seq: u64) {
     assert_eq!(client.next("t").await, json!({"data": {"tick": {"seq": seq, "version": "version-0000"}}}));
 }
 
+/// Where the instructions of a component's largest function are. With others there its shape still holds.
+fn largest_function(component: &[u8]) -> Range<usize> {
+    let bodies = Parser::new(0).parse_all(component).filter_map(|payload| match payload.unwrap() {
+        Payload::CodeSectionEntry(body) => {
+            Some(body.get_operators_reader().unwrap().original_position()..body.range().end)
+        }
+        _ => None,
+    });
+    bodies.max_by_key(Range::len).expect("a component has functions")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_hold_is_refused_and_the_old_version_serves_on() {
     // The client does not read while the host compiles.
@@ -27,13 +41,8 @@ async fn what_does_not_hold_is_refused_and_the_old_version_serves_on() {
     let mut client = Client::connect(host.address).await;
     client.subscribed("t", "subscription { tick { seq version } }").await;
     let good = std::fs::read(guests::version(1).await).unwrap();
-    let broken = {
-        let mut bytes = good.clone();
-        // In the middle of the code: its shape holds, its instructions do not.
-        let middle = bytes.len() / 4;
-        bytes[middle..middle + 4096].fill(0xff);
-        bytes
-    };
+    let mut broken = good.clone();
+    broken[largest_function(&good)].fill(0xff);
     let failing = guests::patched("swap", "bad", &[("version-0000", "version-bad!")]).await;
     let failing = guests::compiled(failing).await;
     let failing = std::fs::read(failing).unwrap();
@@ -44,7 +53,7 @@ async fn what_does_not_hold_is_refused_and_the_old_version_serves_on() {
         ("a core module", b"\0asm\x01\0\0\0", 422, "verify", "core WebAssembly module"),
         ("another world", b"\0asm\x0d\0\x01\0", 422, "verify", "not of resolvers"),
         ("half a component", &good[..good.len() / 2], 422, "verify", "damaged"),
-        ("code that is not valid", &broken, 422, "", ""),
+        ("code that is not valid", &broken, 422, "compile", ""),
         ("a trap at its start", &traps, 422, "start", "unreachable"),
         ("a capability that is not granted", &wants, 403, "verify", "`fetch` of [[module]] swap"),
         ("an example that fails", &failing, 422, "self-test", "Subscription.tested fails for its own example"),

@@ -101,7 +101,7 @@ def floods(event: dict, variables: dict) -> dict:
 @subscription("prints", channel="hostile")
 def prints(event: dict, variables: dict) -> dict:
     line = "x" * (1 << 20)
-    for _ in range(1024):
+    for _ in range(1_000_000):
         print(line)
     logging.getLogger("prints").warning("done")
     return {"seq": 1}

@@ -1,17 +1,20 @@
 """Resolvers that leave traces wherever Python keeps something, and look for those of others."""
 
+import asyncio
 import builtins
 import collections
 import functools
+import gc
 import json
 import logging
 import os
+import re
 import string
 import sys
 import time
 import types
 
-from subcast_guest import Context, subscription
+from subcast_guest import Context, GraphQLError, current_event, subscription
 
 CALLS = 0
 GLOBAL = []
@@ -177,3 +180,54 @@ def fails(event: dict, variables: dict) -> dict:
     while not event.get("mended"):
         pass
     return {"seq": 1}
+
+
+def lasting() -> set[str]:
+    """Secrets in any text that some object holds, wherever it is: in globals, tasks, frames, errors, the SDK."""
+    found: set[str] = set()
+    seen: set[int] = set()
+    ahead: list[object] = gc.get_objects()
+    while ahead:
+        each = ahead.pop()
+        if type(each) is str:
+            found.update(re.findall(r"secret-of-\w+", each))
+        elif id(each) not in seen and each is not seen and each is not ahead:
+            seen.add(id(each))
+            ahead.extend(gc.get_referents(each))
+    return found
+
+
+async def sleeper(context: Context) -> None:
+    await asyncio.sleep(3_600)
+
+
+@subscription("uses", channel="uses")
+async def uses(event: dict, variables: dict, context: Context) -> dict:
+    """What the host handed to it is part of its frame, its task, its error or its log when it ends."""
+    match event["way"]:
+        case "returns":
+            print(current_event(), context)
+        case "raises":
+            raise ValueError(context)
+        case "raises for the client":
+            raise GraphQLError(f"{context} and {event}", extensions={"context": str(context)})
+        case "leaves a task":
+            context.claims["task"] = asyncio.get_running_loop().create_task(sleeper(context))
+        case "leaves a timer":
+            asyncio.get_running_loop().call_later(3_600, print, context, event)
+        case "waits for ever":
+            await asyncio.get_running_loop().create_future()
+        case "makes a circle":
+            event["event"], context.claims["context"] = event, context
+        case "logs":
+            logging.getLogger("uses").exception("%s", context, extra={"context": context})
+        case "keeps":
+            GLOBAL.append((event, context))
+    return {"traces": [], "calls": 0}
+
+
+@subscription("searches", channel="searches")
+def searches(event: dict, variables: dict, context: Context) -> dict:
+    gc.collect()
+    own = {event["secret"], context.claims["tenant_id"]}
+    return {"traces": sorted(lasting() - own), "calls": 0}

@@ -1,10 +1,13 @@
 //! What the integration tests share: guests, hosts, clients, and a checker of sequences.
 
+pub mod attack;
 pub mod checker;
 pub mod client;
 pub mod component;
+pub mod encoding;
 pub mod guests;
 pub mod host;
+pub mod loader;
 pub mod process;
 pub mod sandbox;
 

@@ -1,0 +1,80 @@
+//! Loads components that may be anything.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+use subcast::event::{Channel, Event};
+use subcast::outcome::{Invocation, Job, Outcome};
+use subcast::sandbox::{Config, Limits, LoadError, Module, Sandbox};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{PATIENCE, eventually};
+
+/// A sandbox with a cache of its own: what is loaded here would drive the other tests' modules out.
+pub struct Loader {
+    sandbox: Sandbox,
+    folder: tempfile::TempDir,
+    limits: Limits,
+}
+
+impl Loader {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            threads: 2,
+            instances: 8,
+            cache_dir: Some(folder.path().join("cache")),
+            compiler: Some(vec![env!("CARGO_BIN_EXE_subcast").into(), "compile".into()]),
+        };
+        let limits = Limits { instances: 1, ..Limits::default() };
+        Self { sandbox: Sandbox::start(config).unwrap(), folder, limits }
+    }
+
+    pub async fn load(&self, bytes: &[u8]) -> Result<Arc<Module>, LoadError> {
+        let path = self.folder.path().join("module.wasm");
+        std::fs::write(&path, bytes).unwrap();
+        timeout(PATIENCE, self.sandbox.load("handmade", &path, self.limits)).await.expect("loading ends")
+    }
+
+    pub async fn ask(&self, module: &Module) -> Outcome {
+        let event = Event {
+            id: "1".into(),
+            channel: Channel::new("c"),
+            kind: "e".into(),
+            time: "2026-01-01T00:00:00Z".into(),
+            source: "test".into(),
+            data: "{}".into(),
+            value: json!({}),
+        };
+        let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None };
+        let job = Job { field: Arc::from("f"), event: Arc::new(event), invocations: vec![invocation] };
+        let (answer, answered) = oneshot::channel();
+        self.sandbox.submit(module, job, Box::new(move |outcomes| answer.send(outcomes).unwrap()));
+        timeout(PATIENCE, answered).await.expect("an answer in time").unwrap().remove(0)
+    }
+
+    /// Nothing is left of what was loaded: no instance, no file of a compiler.
+    pub async fn is_clean(&self) {
+        eventually("instances end", || self.sandbox.metrics().instances.get() == 0).await;
+        let left = std::fs::read_dir(self.folder.path().join("cache")).unwrap().flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        assert!(!left.iter().any(|name| name.starts_with('.')), "{left:?}");
+    }
+}
+
+/// Children of this process, in whatever state.
+pub fn children() -> usize {
+    let own = std::process::id().to_string();
+    let stat = |path: PathBuf| std::fs::read_to_string(path.join("stat")).unwrap_or_default();
+    let parents = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        // `pid (name) state ppid …`, and the name may hold anything.
+        stat(entry.path()).rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1).map(str::to_owned))
+    });
+    parents.filter(|parent| *parent == own).count()
+}
+
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
