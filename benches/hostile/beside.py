@@ -36,6 +36,7 @@ HARMLESS = {"fine", "fineLater", "ends", "remembers"}
 FORGERIES = ["300,000 errors", "300,000 numbers", "much", "a long failure"]
 PER_CALL = 3.0
 """Milliseconds that one running hostile call may cost."""
+NOT_HELD = " **no**"
 
 
 class Connection:
@@ -197,35 +198,47 @@ def attacks(module: str) -> list[tuple[str, str, Any]]:
     return listed
 
 
-async def measure(address: str, module: str, options: argparse.Namespace) -> list[str]:
-    """Rows of the table; those that do not hold say so."""
+class Row:
+    """One hostile call, and what the neighbour noticed of it in each run."""
+
+    def __init__(self, attack: tuple[str, str, Any]) -> None:
+        self.name, self.field, self.data = attack
+        self.quiet: list[float] = []
+        self.beside: list[float] = []
+        self.calls = 0
+
+    def is_wanted(self, only: list[str] | None) -> bool:
+        return not only or self.field in only or self.name in only
+
+    def __str__(self) -> str:
+        before, after = statistics.median(self.quiet), statistics.median(self.beside)
+        bar = max(2 * before, before + PER_CALL)
+        verdict = "" if after <= bar else NOT_HELD
+        calls = self.calls / len(self.quiet)
+        return f"| {self.name} | {before:.1f} | {after:.1f} | {bar:.1f}{verdict} | {calls:.0f} |"
+
+
+async def measure(address: str, rows: list[Row], options: argparse.Namespace) -> None:
+    """One run of each row."""
     neighbour = Neighbour(
         await Connection.subscribed(address, "subscription { counted { seq } }"), await Publisher.connected(address)
     )
     await neighbour.p99(1, options.rate)  # it warms up
-    rows = []
-    for name, field, data in attacks(module):
-        if options.only and field not in options.only and name not in options.only:
-            continue
-        selection = "seq many" if name.startswith("forges: 300") else "seq told"
-        quiet, beside, calls = [], [], 0
-        for _ in range(options.runs):
-            quiet.append(await neighbour.p99(options.seconds, options.rate))
-            attacker = await Attacker.started(address, field, selection, data)
-            beside.append(await neighbour.p99(options.seconds, options.rate))
-            calls += await attacker.stop()
-            # Its last call may still be running.
-            await asyncio.sleep(0.2 if "sleeps" not in field else 1.2)
-        before, after = statistics.median(quiet), statistics.median(beside)
-        bar = max(2 * before, before + PER_CALL)
-        verdict = "" if after <= bar else " **no**"
-        row = f"| {name} | {before:.1f} | {after:.1f} | {bar:.1f}{verdict} | {calls / options.runs:.0f} |"
-        print(row, file=sys.stderr)
-        rows.append(row)
-    return rows
+    for row in rows:
+        selection = "seq many" if row.name.startswith("forges: 300") else "seq told"
+        quiet = await neighbour.p99(options.seconds, options.rate)
+        attacker = await Attacker.started(address, row.field, selection, row.data)
+        beside = await neighbour.p99(options.seconds, options.rate)
+        row.calls += await attacker.stop()
+        row.quiet.append(quiet)
+        row.beside.append(beside)
+        print(f"{row.name}: {quiet:.1f} quiet, {beside:.1f} beside", file=sys.stderr)
+        # Its last call may still be running.
+        await asyncio.sleep(0.2 if "sleeps" not in row.field else 1.2)
 
 
-async def serve(binary: Path, module: str, options: argparse.Namespace) -> list[str]:
+async def serve(binary: Path, module: str, rows: list[Row], options: argparse.Namespace) -> None:
+    """One run, on a host of its own: what one run has switched off would be quiet in the next."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "subcast.toml"
         tables = [f'[sandbox]\ncache_dir = "{ROOT}/target/guests/cache"\n[telemetry]\nlog = "error"\n']
@@ -239,7 +252,7 @@ async def serve(binary: Path, module: str, options: argparse.Namespace) -> list[
             if "http://" not in line:
                 raise RuntimeError(f"{module} is not served; try: {' '.join(map(str, command))}")
             try:
-                return await measure(line.split("http://")[1].strip(), module, options)
+                await measure(line.split("http://")[1].strip(), rows, options)
             finally:
                 host.terminate()
 
@@ -260,12 +273,12 @@ def main() -> int:
     print("|---|---|---|---|---|")
     failed = False
     for module in MODULES:
-        wanted = attacks(module)
-        if options.only and not any(name in options.only or field in options.only for name, field, _ in wanted):
-            continue
-        for row in asyncio.run(serve(options.binary, module, options)):
+        rows = [row for row in map(Row, attacks(module)) if row.is_wanted(options.only)]
+        for _ in range(options.runs if rows else 0):
+            asyncio.run(serve(options.binary, module, rows, options))
+        for row in rows:
             print(row, flush=True)
-            failed |= "**no**" in row
+            failed |= NOT_HELD in str(row)
     return 1 if failed else 0
 
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::bus::Sequenced;
-use crate::graphql::Selection;
+use crate::graphql::{Projected, Selection};
 use crate::outbox::{Payload, Pushed};
 use crate::outcome::{Job, Outcome};
 use crate::registry::{Answer, Cohort, Match, Member, PlanGroup, Preparation, Published, Registry, Unfit};
@@ -24,12 +24,15 @@ use failure::FailureLog;
 use inbox::{Inbox, Message, Resolved};
 use large::{Large, LargeValues, large_value};
 pub use metrics::Metrics;
+use parking_lot::Mutex;
 use succession::{Drained, Succession};
 use tokio::sync::oneshot;
 
 /// After so many pushes in a row the other tasks of the thread get a turn, so that connections write while a large
 /// fan-out is still going on.
 const PUSHES_PER_TURN: usize = 512;
+/// Niceness of a thread that projects a large value: guests come first.
+const NICENESS: i32 = 10;
 
 /// Dispatches events. A cheap handle.
 #[derive(Clone, Debug)]
@@ -136,9 +139,7 @@ impl Delivery {
                     }
                 }
                 if let Some(large) = state.large.start() {
-                    let delivery = self.clone();
-                    // Ends by itself, in milliseconds; its result finds nobody if dispatch has ended meanwhile.
-                    tokio::task::spawn_blocking(move || delivery.project_large(large));
+                    self.project_beside(large);
                 }
                 if pushes >= PUSHES_PER_TURN {
                     pushes = 0;
@@ -170,6 +171,25 @@ impl Delivery {
         pushes
     }
 
+    /// Projects a large value on a thread that is less important than those that serve sockets. It ends by itself, in
+    /// milliseconds; its result finds nobody if dispatch has ended meanwhile.
+    fn project_beside(&self, large: Large) {
+        let (delivery, slot) = (self.clone(), Arc::new(Mutex::new(Some(large))));
+        let taken = Arc::clone(&slot);
+        let work = move || {
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+            if let Some(large) = taken.lock().take() {
+                delivery.project_large(large);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("subcast-large".to_owned()).spawn(work) {
+            tracing::warn!(%error, "failed to start a thread; a large value is projected where everybody waits for it");
+            if let Some(large) = slot.lock().take() {
+                self.project_large(large);
+            }
+        }
+    }
+
     /// Projects a large value for everyone who is to get it.
     fn project_large(&self, large: Large) {
         let Large { cohort, ticket, position, outcome } = large;
@@ -180,7 +200,10 @@ impl Delivery {
             wanted.map(|group| Arc::clone(&group.selection)).collect()
         };
         let project = |selection: Arc<Selection>| {
-            let payload = self.project(&cohort, &selection, value);
+            let mut text = String::with_capacity(value.len() + 64);
+            // The kernel lets who computes go on for several milliseconds, also while those wait that serve sockets.
+            let projected = selection.project_gently(value, std::thread::yield_now, &mut text);
+            let payload = self.projected(&cohort, &projected, text);
             (selection, payload)
         };
         let payloads = wanted.into_iter().map(project).collect();
@@ -243,9 +266,13 @@ impl Delivery {
         // The text of the whole value bounds most projections; growing costs more than the few bytes left over.
         let mut text = String::with_capacity(value.len() + 64);
         let projected = selection.project(value, &mut text);
+        self.projected(cohort, &projected, text)
+    }
+
+    fn projected(&self, cohort: &Cohort, projected: &Projected, text: String) -> Payload {
         if projected.errors > 0 {
             self.shared.metrics.projection_errors.inc();
-            self.shared.failures.misfit(&projected, &cohort.field);
+            self.shared.failures.misfit(projected, &cohort.field);
         }
         Payload::from(text)
     }

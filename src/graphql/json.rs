@@ -4,6 +4,8 @@
 //! The grammar is RFC 8259: what Python adds to it (`NaN`, `Infinity`) is refused. Duplicate keys stay; who looks them
 //! up takes the last, as Python does.
 
+use super::pace::Pace;
+
 /// Levels of nesting that are read: those that parse it after us recurse.
 const MAX_NESTING: usize = 128;
 
@@ -58,12 +60,12 @@ impl<'t> Json<'t> {
     /// Index of the whole value.
     pub(super) const ROOT: u32 = 0;
 
-    pub(super) fn read(text: &'t str) -> Result<Self, Malformed> {
+    pub(super) fn read(text: &'t str, pace: &mut impl Pace) -> Result<Self, Malformed> {
         if u32::try_from(text.len()).is_err() {
             return Err(Malformed { at: 0, what: "more than 4 GiB" });
         }
         let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes: Vec::with_capacity(16 + text.len() / 12) };
-        reader.document()?;
+        reader.document(pace)?;
         Ok(Self { text, nodes: reader.nodes })
     }
 
@@ -89,9 +91,10 @@ struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    fn document(&mut self) -> Result<(), Malformed> {
+    fn document(&mut self, pace: &mut impl Pace) -> Result<(), Malformed> {
         let mut open: Vec<u32> = Vec::with_capacity(16);
         loop {
+            pace.step();
             if self.value(&mut open)? {
                 continue;
             }

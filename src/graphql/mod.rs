@@ -21,6 +21,7 @@ mod introspection;
 mod json;
 mod leaf;
 mod limits;
+mod pace;
 mod plan;
 mod project;
 mod schema;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::error::{self, GraphqlError, PathSegment};
 use super::json::{Json, Shape};
 use super::leaf;
+use super::pace::Pace;
 use super::selection::{Composite, Kind, Object, Selection, Source, Type};
 
 /// Errors told in one result; a final one says how many were left out.
@@ -54,9 +55,10 @@ enum Step<'a> {
 /// An error was recorded, and there is no value.
 struct Failed;
 
-struct Projection<'a> {
+struct Projection<'a, P> {
     selection: &'a Selection,
     json: &'a Json<'a>,
+    pace: P,
     out: &'a mut String,
     /// The members of the objects that are being written, one group per level.
     members: Vec<u32>,
@@ -67,8 +69,8 @@ struct Projection<'a> {
     is_too_large: bool,
 }
 
-pub(super) fn project(selection: &Selection, value: &str, out: &mut String) -> Projected {
-    let json = match Json::read(value) {
+pub(super) fn project(selection: &Selection, value: &str, mut pace: impl Pace, out: &mut String) -> Projected {
+    let json = match Json::read(value, &mut pace) {
         Ok(json) => json,
         Err(malformed) => {
             let mut error = GraphqlError::new("The resolver's value is not valid JSON.");
@@ -86,6 +88,7 @@ pub(super) fn project(selection: &Selection, value: &str, out: &mut String) -> P
     let mut projection = Projection {
         selection,
         json: &json,
+        pace,
         most: before + RESULT_BYTES.max(value.len().saturating_mul(RESULT_RATIO)),
         out,
         members: Vec::with_capacity(32),
@@ -137,7 +140,7 @@ fn finish(errors: &[GraphqlError], out: &mut String) {
     out.push('}');
 }
 
-impl<'a> Projection<'a> {
+impl<'a, P: Pace> Projection<'a, P> {
     /// Writes a value of the type, null included.
     fn complete(&mut self, ty: &'a Type, node: u32, at: At<'_>) -> Result<(), Failed> {
         if node == ABSENT || self.json.node(node).shape == Shape::Null {
@@ -286,6 +289,7 @@ impl<'a> Projection<'a> {
 
     /// Asked before each field and item: what one of them writes is bounded by the value.
     fn check_size(&mut self) -> Result<(), Failed> {
+        self.pace.step();
         self.is_too_large |= self.out.len() > self.most;
         if self.is_too_large { Err(Failed) } else { Ok(()) }
     }

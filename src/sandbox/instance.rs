@@ -35,6 +35,8 @@ const BATCH_BYTES: usize = 16 << 20;
 const OVERHEAD_BYTES: usize = 64 << 10;
 /// Bytes of an answer from which on it is read outside of the sandbox's threads.
 const LARGE_ANSWER: usize = 64 << 10;
+/// Niceness of a thread that does so: guests come first.
+const READER_NICENESS: i32 = 10;
 /// Part of its memory that an instance may hold after a call before it is replaced: 3/4. Beyond, a call that needs more
 /// than usual would fail for what earlier ones left behind.
 const HIGH_WATER: (usize, usize) = (3, 4);
@@ -195,7 +197,10 @@ async fn outcomes(answers: String, count: usize, most_bytes: usize) -> Result<Ve
     if answers.len() < LARGE_ANSWER {
         return convert::outcomes(&answers, count, most_bytes);
     }
-    let reading = tokio::task::spawn_blocking(move || convert::outcomes(&answers, count, most_bytes));
+    let reading = tokio::task::spawn_blocking(move || {
+        let _ = rustix::process::setpriority_process(None, READER_NICENESS);
+        convert::outcomes(&answers, count, most_bytes)
+    });
     reading.await.unwrap_or_else(|error| Err(format!("reading its outcomes failed: {error}")))
 }
 
