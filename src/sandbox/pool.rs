@@ -138,6 +138,11 @@ impl Pool {
             let slot = work.wakes(place);
             drop(work);
             slot.wake.notify_one();
+            if slot.thread.load().0 > 0 {
+                // Whoever computes there is to give way now, and not only at the next tick: that may come milliseconds
+                // late where cores are short.
+                self.pre.engine().increment_epoch();
+            }
         } else if !work.relief && (self.may_grow(&work) || !work.idle.is_empty()) {
             work.relief = true;
             drop(work);

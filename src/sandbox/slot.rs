@@ -1,7 +1,6 @@
 //! A slot at work: takes batches, calls its instance, replaces it when it is spoilt.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,7 +10,7 @@ use super::instance::{Instance, Retirement};
 use super::piece::Piece;
 use super::pool::Pool;
 use super::queue::{Batch, Bond, Finished, Running};
-use super::thread::Thread;
+use super::thread::{CALL, START, Thread};
 use super::work::Slot;
 use crate::outcome::{Outcome, Tenant};
 
@@ -26,14 +25,14 @@ pub(super) async fn serve(pool: &Arc<Pool>, thread: &Arc<Thread>, permit: OwnedS
     worker.warm().await;
     pool.started();
     while let Some(batch) = pool.next(&slot, &mut seat.bond).await {
-        thread.calls.fetch_add(1, Ordering::Relaxed);
-        let calls = CountDown(&thread.calls);
+        let busy = thread.busy_with(CALL);
         worker.work(batch).await;
-        drop(calls);
+        drop(busy);
         worker.retire();
         if worker.instance.is_none() {
             pool.release(&mut seat.bond);
             // Warmed here, before the slot takes more: meanwhile the others serve.
+            let _busy = thread.busy_with(START);
             worker.warm().await;
         }
     }
@@ -50,14 +49,6 @@ struct Seat<'a> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         self.pool.leave(self.slot, &mut self.bond);
-    }
-}
-
-struct CountDown<'a>(&'a std::sync::atomic::AtomicUsize);
-
-impl Drop for CountDown<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

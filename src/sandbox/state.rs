@@ -112,8 +112,8 @@ impl Cpu {
     /// Called at each tick while the guest runs: gives way to other guests of the thread, until the budget is spent. The
     /// long calls of one module take turns among themselves, so that it has one share of the thread however many they are.
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        // A tick at least: the first one of a turn that began we do not know when counts as one.
-        self.used += self.place.computed().unwrap_or_default().max(TICK);
+        // The first one of a turn that began we do not know when counts as a tick.
+        self.used += self.place.computed().unwrap_or(TICK);
         if self.used > self.budget {
             return Err(CpuExhausted.into());
         }

@@ -25,6 +25,10 @@ const COMMANDS: usize = 1_024;
 /// Added to the niceness of these threads: a guest that computes for long must not hold back those who read and write
 /// sockets.
 const NICENESS: i32 = 4;
+/// A call, which may fill its memory at one go, and cannot be interrupted meanwhile.
+pub(super) const CALL: usize = 2;
+/// An instance that is being started: it gives way soon.
+pub(super) const START: usize = 1;
 /// For how long the instances of a thread may take to end on shutdown. No call takes longer than its wall time.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -49,15 +53,15 @@ pub(super) struct Thread {
     commands: mpsc::Sender<Command>,
     /// Instances that it owns.
     pub(super) instances: AtomicUsize,
-    /// Calls that are running or waiting there now.
-    pub(super) calls: AtomicUsize,
+    /// How much is going on there now, in the weights below.
+    busy: AtomicUsize,
 }
 
 impl Thread {
     /// Starts a thread. It ends after `stopping` fires, when its instances have ended.
     pub(super) fn start(number: usize, stopping: CancellationToken) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
         let (commands, mut inbox) = mpsc::channel(COMMANDS);
-        let thread = Arc::new(Self { commands, instances: AtomicUsize::new(0), calls: AtomicUsize::new(0) });
+        let thread = Arc::new(Self { commands, instances: AtomicUsize::new(0), busy: AtomicUsize::new(0) });
         let own = Arc::clone(&thread);
         let handle = std::thread::Builder::new().name(format!("subcast-guest-{number}")).spawn(move || {
             // Of this thread alone, on Linux. Where it is refused, guests are as important as everyone else.
@@ -78,9 +82,27 @@ impl Thread {
         self.commands.try_send(command).is_ok()
     }
 
-    /// How busy it is: first by calls, then by instances.
+    /// Counts something that is going on, until the guard is dropped.
+    pub(super) fn busy_with(&self, weight: usize) -> Busy<'_> {
+        self.busy.fetch_add(weight, Ordering::Relaxed);
+        Busy { thread: self, weight }
+    }
+
+    /// How busy it is: first by what is going on, then by instances.
     pub(super) fn load(&self) -> (usize, usize) {
-        (self.calls.load(Ordering::Relaxed), self.instances.load(Ordering::Relaxed))
+        (self.busy.load(Ordering::Relaxed), self.instances.load(Ordering::Relaxed))
+    }
+}
+
+/// Something that is going on on a thread.
+pub(super) struct Busy<'a> {
+    thread: &'a Thread,
+    weight: usize,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.thread.busy.fetch_sub(self.weight, Ordering::Relaxed);
     }
 }
 
