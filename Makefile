@@ -18,8 +18,11 @@ BIN := $(CURDIR)/.venv/bin
 RUST_READY := $(CARGO_TARGET_DIR)/.rust-ready
 PYTHON_READY := .venv/.ready
 NODE_READY := tests/clients/node_modules/.ready
+# Where the wheel is built for the tests, and where it is installed for them.
+WHEELS := $(CARGO_TARGET_DIR)/wheels
+EMBEDDING := $(CARGO_TARGET_DIR)/embedding
 # Python that no package of its own checks.
-PYTHON_SOURCES := guest-python tests examples scripts benches
+PYTHON_SOURCES := guest-python python tests examples scripts benches
 
 .PHONY: help
 help: ## list the targets
@@ -32,10 +35,14 @@ demo: binary $(PYTHON_READY) ## real stock prices to subscribers; Ctrl-C or DEMO
 	@$(BIN)/python examples/market/demo.py
 
 .PHONY: test
-test: test-rust test-python test-clients ## all tests
+test: test-rust test-python test-clients test-embedding ## all tests
 
 .PHONY: lint
 lint: lint-rust lint-python ## formatting and static checks
+
+.PHONY: wheel
+wheel: $(RUST_READY) $(PYTHON_READY) ## the Python package `subcast`, into dist/
+	$(BIN)/maturin build --release --locked --out dist
 
 .PHONY: bench
 bench: $(RUST_READY) $(PYTHON_READY) ## the figures of benches/README.md
@@ -75,6 +82,12 @@ test-clients: binary $(PYTHON_READY) $(NODE_READY) ## unmodified GraphQL clients
 	cd tests/clients && PATH="$(BIN):$$PATH" node --test
 	$(BIN)/python -m pytest -q tests/clients
 
+.PHONY: test-embedding
+test-embedding: $(EMBEDDING)/.ready ## the wheel, installed: FastAPI, Starlette and other servers
+	cd python && $(EMBEDDING)/bin/python -m mypy --strict .
+	$(EMBEDDING)/bin/python -m mypy.stubtest subcast._native
+	$(EMBEDDING)/bin/python -m pytest -q tests/embedding
+
 .PHONY: test-planted
 test-planted: $(RUST_READY) $(PYTHON_READY) ## bugs planted into the projection on purpose: are all of them caught?
 	$(BIN)/python tests/projection/plant.py
@@ -83,6 +96,7 @@ test-planted: $(RUST_READY) $(PYTHON_READY) ## bugs planted into the projection 
 lint-rust: $(RUST_READY)
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --features python --lib -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; else echo "cargo-deny is not installed: skipped"; fi
 
 .PHONY: lint-python
@@ -90,6 +104,14 @@ lint-python: $(PYTHON_READY)
 	$(BIN)/ruff check $(PYTHON_SOURCES)
 	$(BIN)/ruff format --check $(PYTHON_SOURCES)
 	$(BIN)/mypy --strict guest-python
+
+# What the extension is made of has changed, or not: cargo knows.
+.PHONY: test-wheel
+test-wheel: $(RUST_READY) $(PYTHON_READY)
+	@scripts/setup.sh wheel "$(WHEELS)"
+
+$(EMBEDDING)/.ready: test-wheel
+	@scripts/setup.sh embedding "$(EMBEDDING)" "$(WHEELS)"
 
 # --- set-up: each once, and again when what it depends on has changed ---
 

@@ -5,6 +5,8 @@
 #   scripts/setup.sh rust      a linker for cargo; rustfmt and clippy
 #   scripts/setup.sh python    .venv with scripts/requirements.txt
 #   scripts/setup.sh node      Node.js 20 or newer, and the packages of tests/clients
+#   scripts/setup.sh wheel DIR             the package `subcast` as a wheel, built like the tests' other binaries
+#   scripts/setup.sh embedding VENV DIR    a fresh environment with that wheel and scripts/requirements-embedding.txt
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -70,7 +72,32 @@ setup_node() {
   (cd tests/clients && npm ci --no-audit --no-fund --loglevel=error >&2)
 }
 
+# A wheel that says the same keeps its time, so that nothing is installed anew.
+setup_wheel() {
+  local wheels=$1 built
+  built=$(mktemp -d)
+  "$VENV/bin/maturin" build --profile dev --locked --quiet --out "$built" >&2
+  mkdir -p "$wheels"
+  cmp -s "$built"/*.whl "$wheels"/*.whl || { rm -f "$wheels"/*.whl && mv "$built"/*.whl "$wheels/"; }
+  rm -rf "$built"
+}
+
+setup_embedding() {
+  local venv=$1 wheels=$2 wheel newest
+  wheel=$(ls "$wheels"/*.whl)
+  newest=$(ls -t "$wheel" scripts/requirements-embedding.txt scripts/setup.sh "$venv/.ready" 2>/dev/null | head -1)
+  [ "$newest" = "$venv/.ready" ] && return
+  say "installing the wheel into a fresh environment"
+  "${PYTHON:-python3}" -m venv --clear "$venv"
+  local install=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps)
+  "${install[@]}" -r scripts/requirements-embedding.txt
+  "${install[@]}" "$wheel" ./guest-python
+  touch "$venv/.ready"
+}
+
 case "${1-}" in
   rust | python | node) "setup_$1" ;;
-  *) fail "usage: scripts/setup.sh rust|python|node" ;;
+  wheel) setup_wheel "$2" ;;
+  embedding) setup_embedding "$2" "$3" ;;
+  *) fail "usage: scripts/setup.sh rust|python|node, wheel DIR, embedding VENV DIR" ;;
 esac

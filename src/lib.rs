@@ -12,7 +12,7 @@
 //! | paths | [`delivery`] [`session`] |
 //! | renewal | [`deploy`] |
 //! | assembly | [`runtime`] |
-//! | adapters | [`server`] [`cli`] |
+//! | adapters | [`server`] [`cli`] `python` (with the feature of that name) |
 
 pub mod auth;
 pub mod bus;
@@ -31,6 +31,8 @@ pub mod policy;
 pub mod position;
 pub mod principal;
 pub mod protocol;
+#[cfg(feature = "python")]
+mod python;
 pub mod registry;
 pub mod runtime;
 pub mod sandbox;

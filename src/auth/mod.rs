@@ -1,17 +1,22 @@
 //! Who is it? Turns a credential into a [`Principal`], or refuses it.
 //!
-//! Today: tokens signed with a shared secret (HS256), or nobody in particular where anonymous access is allowed.
-//! A credential that is given must be valid; a bad one never falls back to anonymous.
+//! Today: tokens signed with a shared secret (HS256), nobody in particular where anonymous access is allowed, or whatever
+//! the application says that embeds the host ([`Ask`]). A credential that is given must be valid; a bad one never falls
+//! back to anonymous.
 
+mod ask;
 #[cfg(test)]
 mod tests;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Map, Value};
 use thiserror::Error;
+
+pub use ask::{Ask, Decision, Shown};
 
 use crate::principal::Principal;
 
@@ -64,6 +69,9 @@ pub enum Refused {
     /// The token does not hold.
     #[error("the token was refused: {0}")]
     Token(#[from] jsonwebtoken::errors::Error),
+    /// The application does not let them in.
+    #[error("the application refused: {0}")]
+    Application(String),
 }
 
 /// Checks credentials. Cheap to share behind an [`Arc`].
@@ -71,6 +79,7 @@ pub struct Authenticator {
     anonymous: Option<Arc<Principal>>,
     jwt: Option<(DecodingKey, Validation)>,
     tenant_claim: String,
+    ask: Option<Ask>,
 }
 
 impl Authenticator {
@@ -95,12 +104,33 @@ impl Authenticator {
         });
         // One value for all anonymous subscribers: there are many, and they do not differ.
         let anonymous = config.anonymous.then(|| Arc::new(Principal::anonymous()));
-        Self { anonymous, jwt, tenant_claim: config.tenant_claim.clone() }
+        Self { anonymous, jwt, tenant_claim: config.tenant_claim.clone(), ask: None }
+    }
+
+    /// The same, but the application decides.
+    #[must_use]
+    pub fn asking(self, ask: Option<Ask>) -> Self {
+        Self { ask, ..self }
+    }
+
+    /// Whether this header of a client's request has a part in the decision. Names are in lower case.
+    #[must_use]
+    pub fn reads(&self, header: &str) -> bool {
+        self.ask.is_some() || header == "authorization"
+    }
+
+    /// Decides about what was shown: at once, or when the application has answered.
+    #[must_use]
+    pub fn decide(&self, shown: Shown) -> Decision {
+        match &self.ask {
+            Some(ask) => ask(shown),
+            None => Box::pin(ready(self.authenticate(shown.payload.as_ref(), shown.header("authorization")))),
+        }
     }
 
     /// The principal behind the payload of `connection_init` (`authorization` or `Authorization`, at its top or below
     /// `headers`), or else behind the `Authorization` header of the request.
-    pub fn authenticate(
+    fn authenticate(
         &self,
         payload: Option<&Map<String, Value>>,
         header: Option<&str>,
@@ -123,11 +153,17 @@ impl Authenticator {
         }
         let (key, validation) = self.jwt.as_ref().ok_or(Refused::NotConfigured)?;
         let claims = jsonwebtoken::decode::<Map<String, Value>>(token.trim(), key, validation)?.claims;
-        let subject = claims.get("sub").and_then(Value::as_str).map(Arc::from);
-        let tenant = claims.get(&self.tenant_claim).and_then(tenant);
-        let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(whole_seconds);
-        Ok(Arc::new(Principal::new(subject, claims, tenant, expires_at)))
+        Ok(principal(claims, &self.tenant_claim))
     }
+}
+
+/// Who has these claims; nobody in particular, if there are none. `tenant_claim` names the claim with the tenant.
+#[must_use]
+pub fn principal(claims: Map<String, Value>, tenant_claim: &str) -> Arc<Principal> {
+    let subject = claims.get("sub").and_then(Value::as_str).map(Arc::from);
+    let tenant = claims.get(tenant_claim).and_then(tenant);
+    let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(whole_seconds);
+    Arc::new(Principal::new(subject, claims, tenant, expires_at))
 }
 
 /// The tenant that a claim names. Numbers and booleans name one, too, by their JSON text: taken for no tenant, all of
@@ -151,6 +187,7 @@ impl std::fmt::Debug for Authenticator {
         f.debug_struct("Authenticator")
             .field("anonymous", &self.anonymous.is_some())
             .field("jwt", &self.jwt.is_some())
+            .field("ask", &self.ask.is_some())
             .finish_non_exhaustive()
     }
 }

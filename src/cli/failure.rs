@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use super::terminal;
 
@@ -26,16 +25,16 @@ impl Failure {
         Self::Usage(error.to_string())
     }
 
-    /// Says so on standard error.
-    pub(super) fn report(&self) -> ExitCode {
+    /// Says so on standard error; returns the exit status.
+    pub(super) fn report(&self) -> u8 {
         let (message, code) = match self {
             Self::Failed(message) => (message, 1),
             Self::Usage(message) => (message, 2),
-            Self::Unread => return ExitCode::SUCCESS,
+            Self::Unread => return 0,
         };
         let label = if terminal::has_colours() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
         // Standard error may be closed; the exit status remains.
         let _ = writeln!(io::stderr(), "{label} {message}");
-        ExitCode::from(code)
+        code
     }
 }

@@ -22,6 +22,7 @@ mod subscribe;
 mod terminal;
 mod text;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -58,12 +59,18 @@ enum Command {
 /// Does what the command line of this process says.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    ExitCode::from(run(std::env::args_os()))
+}
+
+/// Does what a command line says, the name of the program first; returns the exit status.
+#[must_use]
+pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::try_parse_from(words) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no errors. If nobody reads them, that is no failure either.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
     let done = match arguments.command {
@@ -81,7 +88,7 @@ pub fn main() -> ExitCode {
         Command::Compile(arguments) => compile::run(&arguments),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => failure.report(),
     }
 }
@@ -92,10 +99,12 @@ const CONFIG_FILE: &str = "subcast.toml";
 /// The configuration: of the named file, or of `subcast.toml` here if there is one.
 fn configuration(file: Option<&Path>, overrides: Overrides) -> Result<Config, ConfigError> {
     let present = Path::new(CONFIG_FILE).is_file().then(|| Path::new(CONFIG_FILE));
-    // What is not UTF-8 is none of our variables.
-    let environment =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(file.or(present), environment, overrides)
+    Config::load(file.or(present), environment(), overrides)
+}
+
+/// The variables of this process; what is not UTF-8 is none of ours.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// Runs a command that waits for others more than it works.

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::signals::{Hangups, Signals};
 use super::{configuration, descriptors, log, module, output};
 use crate::deploy::{self, DeployError};
-use crate::runtime::config::{Config, LogFormat, Overrides};
+use crate::runtime::config::{Config, LogFormat, ModuleFile, Overrides};
 use crate::runtime::{Runtime, StartError};
 use crate::server::{Port, Server};
 
@@ -54,9 +54,10 @@ impl From<Format> for LogFormat {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let overrides = Overrides {
         listen: arguments.listen,
-        modules: arguments.modules,
+        modules: arguments.modules.into_iter().map(ModuleFile::from).collect(),
         log: arguments.log,
         log_format: arguments.log_format.map(LogFormat::from),
+        ..Overrides::default()
     };
     let config = configuration(arguments.config.as_deref(), overrides).map_err(Failure::failed)?;
     // A host with a store may have got its modules by deployment.

@@ -31,6 +31,9 @@ use output::Output;
 use sources::Sources;
 use tool::Tool;
 
+/// Components that [`build_once`] keeps.
+const KEPT: usize = 16;
+
 /// What to build, and into what.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
@@ -113,6 +116,37 @@ pub async fn build(request: &BuildRequest, mut progress: impl FnMut(Progress)) -
     // The layout goes along, so that its folder is removed after the component has left it.
     let size = blocking(move || output.publish(&layout.component())).await?;
     Ok(Built { output: request.output.clone(), size, sources: count, tool_version })
+}
+
+/// The component of `source` in `folder`, built unless that has been done before. Several processes may ask at once.
+pub async fn build_once(source: &Path, folder: &Path) -> Result<PathBuf, BuildError> {
+    let (from, into) = (source.to_owned(), folder.to_owned());
+    let output = blocking(move || {
+        let unwritable = |source| BuildError::OutputNotWritable { path: into.clone(), source };
+        std::fs::create_dir_all(&into).map_err(unwritable)?;
+        let output = into.join(sources_digest(&from)?).with_extension("wasm");
+        forget_old(&into, &output);
+        Ok(output)
+    })
+    .await?;
+    if !output.is_file() {
+        let request = BuildRequest { source: source.to_owned(), output: output.clone(), ..BuildRequest::default() };
+        build(&request, |_| {}).await?;
+    }
+    Ok(output)
+}
+
+/// Removes what has been built longest ago, but for the last ones, and for the one that is wanted.
+fn forget_old(folder: &Path, wanted: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let built =
+        entries.filter(|entry| entry.path() != wanted && entry.path().extension().is_some_and(|is| is == "wasm"));
+    let mut built: Vec<_> =
+        built.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    built.sort();
+    for (_, path) in built.iter().rev().skip(KEPT) {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// A short digest, fit for file names, of everything that the component of `source` depends on: the sources, the SDK and

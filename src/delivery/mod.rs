@@ -117,6 +117,12 @@ impl Delivery {
         self.shared.sandbox.ready().await;
     }
 
+    /// Whether publishers need not wait now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.shared.sandbox.has_room()
+    }
+
     /// Delivers answers until it is dropped. Exactly one task runs this; answers that are not delivered by then are lost
     /// with the process.
     pub async fn run(&self) {

@@ -104,6 +104,15 @@ impl Deployer {
         self.put(name, upload.0, signature, false, permission).await
     }
 
+    /// Deploys a file of this machine.
+    pub async fn deploy_file(&self, name: &str, path: &Path, permission: Permission) -> Result<Report, DeployError> {
+        check_name(name)?;
+        let signature = signature::beside(path)?;
+        let incoming = self.copy(File::open(path)?).await?;
+        let _turn = self.turn.lock().await;
+        self.put(name, incoming, signature, false, permission).await
+    }
+
     /// Deploys the file of a configured module again, if it is another one than before.
     pub async fn reload(&self, name: &str, permission: Permission) -> Result<Report, DeployError> {
         let unknown = || DeployError::Unknown(name.to_owned());
@@ -116,10 +125,14 @@ impl Deployer {
             return Ok(report);
         }
         let signature = signature::beside(&path)?;
+        let incoming = self.copy(file).await?;
+        self.put(name, incoming, signature, true, permission).await
+    }
+
+    async fn copy(&self, file: File) -> Result<Incoming, DeployError> {
         let Upload(mut incoming) = self.receive().await?;
         let copied = tokio::task::spawn_blocking(move || incoming.copy(&file).map(|()| incoming));
-        let incoming = copied.await.map_err(io::Error::other)??;
-        self.put(name, incoming, signature, true, permission).await
+        Ok(copied.await.map_err(io::Error::other)??)
     }
 
     /// Deploys every configured file that is another one than before. What is refused is in the log, and what was live in

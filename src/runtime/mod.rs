@@ -2,8 +2,10 @@
 //! stands on top of it.
 
 pub mod config;
+mod connections;
 mod error;
 mod exposition;
+mod publish;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +13,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry as MetricsRegistry;
 
+pub use connections::{Connections, Seat, Taken};
 pub use error::StartError;
+pub use publish::stamp;
 
-use crate::auth::Authenticator;
+use crate::auth::{Ask, Authenticator};
 use crate::bus::MemoryBus;
 use crate::delivery::Delivery;
 use crate::deploy::{self, Deployer};
@@ -35,6 +39,7 @@ pub struct Runtime {
     delivery: Delivery,
     sandbox: Sandbox,
     deployer: Arc<Deployer>,
+    connections: Connections,
     /// Connections and requests: stopped first.
     tasks: Tasks,
     /// Dispatch: stopped when nobody is left to be served.
@@ -45,6 +50,11 @@ pub struct Runtime {
 impl Runtime {
     /// Starts the sandbox, loads every module of the configuration and begins to dispatch.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_asking(config, None).await
+    }
+
+    /// The same, but the application decides who may come in.
+    pub async fn start_asking(config: Config, ask: Option<Ask>) -> Result<Self, StartError> {
         let sandbox = Sandbox::start(config.sandbox_config())?;
         let deploy_config = config.deploy_config();
         let loaded = deploy::load(&sandbox, &deploy_config).await?;
@@ -56,7 +66,7 @@ impl Runtime {
         let services = Arc::new(Services {
             registry,
             bus: Arc::new(MemoryBus::new()),
-            authenticator: Authenticator::new(&config.auth_config()),
+            authenticator: Authenticator::new(&config.auth_config()).asking(ask),
             protocol: Arc::new(config.protocol_config()),
             outbox: config.outbox_limits(),
         });
@@ -78,13 +88,16 @@ impl Runtime {
             });
         }
 
-        let metrics = exposition::registry(&services, &delivery, &sandbox);
+        let connections = Connections::new(config.limits.connections);
+        let mut metrics = exposition::registry(&services, &delivery, &sandbox);
+        connections.register(&mut metrics);
         Ok(Self {
             config,
             services,
             delivery,
             sandbox,
             deployer,
+            connections,
             tasks: Tasks::default(),
             dispatch,
             metrics: Arc::new(Mutex::new(metrics)),
@@ -119,6 +132,12 @@ impl Runtime {
     #[must_use]
     pub fn deployer(&self) -> &Arc<Deployer> {
         &self.deployer
+    }
+
+    /// Seats for connections.
+    #[must_use]
+    pub fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// Owns the tasks of connections and requests.

@@ -156,7 +156,9 @@ fn is_old(modified: SystemTime) -> bool {
     modified.elapsed().is_ok_and(|age| age.as_secs() > 3_600)
 }
 
-fn default_folder() -> Option<PathBuf> {
+/// Where caches are, unless that is configured; `None` if the environment does not tell.
+#[must_use]
+pub fn default_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache"))).map(|caches| caches.join("subcast"))
 }

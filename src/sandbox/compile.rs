@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit};
@@ -67,10 +67,18 @@ pub struct Files<'a> {
     pub known: Option<&'a Path>,
 }
 
+/// The command that compiles, where this process is not `subcast` itself.
+static COMMAND: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Names the command that compiles, for processes whose own executable cannot. The first one counts.
+pub fn compile_with(command: Vec<OsString>) {
+    let _ = COMMAND.set(command);
+}
+
 /// Compiles in a child process.
 pub(super) async fn compile(compiler: Option<&[OsString]>, files: Files<'_>) -> Result<(), CompileError> {
     let default;
-    let words = if let Some(words) = compiler {
+    let words = if let Some(words) = compiler.or_else(|| COMMAND.get().map(Vec::as_slice)) {
         words
     } else {
         default = [std::env::current_exe()?.into_os_string(), "compile".into()];

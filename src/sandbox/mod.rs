@@ -52,8 +52,8 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
-pub use cache::CacheError;
-pub use compile::{CompileError, Files, compile_in_child};
+pub use cache::{CacheError, default_folder as default_cache};
+pub use compile::{CompileError, Files, compile_in_child, compile_with};
 pub use component::{CONTRACT, ComponentError};
 pub use config::{COARSE, Config, Isolation, Limits};
 pub use load::LoadError;
@@ -158,6 +158,12 @@ impl Sandbox {
     /// Resolves once there is room for more jobs. Fields that do not keep up are not waited for: they shed.
     pub async fn ready(&self) {
         self.shared.host.room.ready().await;
+    }
+
+    /// Whether there is room now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.host.room.is_there()
     }
 
     /// The counters. The gauges are as of now.

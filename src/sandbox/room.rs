@@ -61,7 +61,8 @@ impl Room {
         .await;
     }
 
-    fn is_there(&self) -> bool {
+    /// Whether there is room now.
+    pub(super) fn is_there(&self) -> bool {
         self.pools().iter().map(|pool| pool.backlog()).sum::<usize>() < ROOM
     }
 }

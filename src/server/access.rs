@@ -3,12 +3,12 @@
 //! With a token: whoever shows it. Without: only this very machine, and only directly. A proxy makes every peer look
 //! like loopback, and any web page can make a browser on this machine send requests; both betray themselves by headers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, ORIGIN, VIA};
+use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, VIA};
 use hyper::{HeaderMap, Request, Version};
 
-use crate::auth::secret_matches;
+use crate::auth::{Authenticator, secret_matches};
 use crate::runtime::config::Secret;
 
 /// Who may use a route.
@@ -107,11 +107,17 @@ fn is_loopback_host(host: &str) -> bool {
         None => host.split(':').next().unwrap_or_default(),
     };
     !host.contains('@')
-        && (name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()))
+        && (name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
 }
 
 fn is_loopback_origin(origin: &str) -> bool {
     origin.split_once("://").is_some_and(|(_, host)| is_loopback_host(host))
+}
+
+/// What of a request's headers tells who sent it.
+pub(super) fn shown(headers: &HeaderMap, authenticator: &Authenticator) -> Vec<(String, String)> {
+    let read = headers.iter().filter(|(name, _)| authenticator.reads(name.as_str()));
+    read.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect()
 }
 
 /// Whether a web page of this origin may open a WebSocket or send a query. Requests without `Origin` do not come from
@@ -130,6 +136,19 @@ pub(super) fn origin_allowed(headers: &HeaderMap, peer: SocketAddr, allowed: Opt
     // A foreign name that leads a browser on this machine to this machine was rebound, unless a proxy stands between.
     let rebound = peer.ip().to_canonical().is_loopback() && !is_relayed(headers);
     !rebound && origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
+}
+
+/// The same for a request that came another way. Without a known peer it is taken for one from this machine: those are
+/// looked at more closely.
+#[must_use]
+pub fn allows_origin(headers: &[(String, String)], peer: Option<IpAddr>, allowed: Option<&[String]>) -> bool {
+    let pairs = headers.iter().map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?)));
+    let Some(headers) = pairs.collect::<Option<Vec<(HeaderName, HeaderValue)>>>() else { return false };
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(name, value);
+    }
+    origin_allowed(&map, SocketAddr::new(peer.unwrap_or(Ipv4Addr::LOCALHOST.into()), 0), allowed)
 }
 
 #[cfg(test)]

@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION};
+use hyper::header::ACCEPT;
 use hyper::{HeaderMap, Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Shared;
-use super::access::origin_allowed;
+use super::access::{origin_allowed, shown};
 use super::response::{Reply, refusal, with_type};
 use super::routes::{media_type, read_body};
+use crate::auth::Shown;
 use crate::graphql::GraphqlError;
 use crate::modules::Request as Prepared;
 
@@ -30,8 +31,9 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, pee
     if !origin_allowed(request.headers(), peer, shared.config.allowed_origins.as_deref()) {
         return refusal(StatusCode::FORBIDDEN, "this origin may not use the API: add it to [server] allowed_origins");
     }
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Err(refused) = shared.runtime.services().authenticator.authenticate(None, header) {
+    let authenticator = &shared.runtime.services().authenticator;
+    let shown = Shown { payload: None, headers: shown(request.headers(), authenticator) };
+    if let Err(refused) = authenticator.decide(shown).await {
         tracing::info!(%refused, "request refused");
         return refusal(StatusCode::UNAUTHORIZED, "Unauthorized");
     }

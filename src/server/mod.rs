@@ -8,7 +8,6 @@ mod admin;
 mod error;
 mod events;
 mod graphql;
-mod metrics;
 mod port;
 pub mod remote;
 mod response;
@@ -28,8 +27,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+pub use access::allows_origin;
 pub use error::BindError;
-pub use metrics::Metrics;
 pub use port::Port;
 
 use crate::protocol::publish;
@@ -79,8 +78,6 @@ impl Config {
 struct Shared {
     config: Config,
     runtime: Arc<Runtime>,
-    metrics: Metrics,
-    websockets: Arc<Semaphore>,
     /// Components that arrive at the same time.
     uploads: Semaphore,
     ready: AtomicBool,
@@ -103,11 +100,8 @@ impl Server {
     pub fn listen(port: Port, runtime: Arc<Runtime>) -> Result<Self, BindError> {
         let listener = port.listen()?;
         let config = Config::new(runtime.config());
-        let metrics = Metrics::default();
-        metrics.register(&mut runtime.metrics().lock());
-        let websockets = Arc::new(Semaphore::new(config.connections));
         let uploads = Semaphore::new(admin::UPLOADS);
-        let shared = Shared { config, runtime, metrics, websockets, uploads, ready: AtomicBool::new(true) };
+        let shared = Shared { config, runtime, uploads, ready: AtomicBool::new(true) };
         Ok(Self { listener, shared: Arc::new(shared) })
     }
 

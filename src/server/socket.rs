@@ -4,7 +4,7 @@
 //! 2. **Outbox**: take results only when all earlier ones are written, so that they wait where their number is bounded
 //!    and a burst is written by one system call.
 //! 3. **Clock**.
-//! 4. **Read**, unless the client does not take what it is sent.
+//! 4. **Read**, unless the client does not take what it is sent, or it is not decided yet who it is.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -132,8 +132,11 @@ impl Driver {
                 }
                 continue;
             }
-            if blocked && self.is_unread() {
+            if self.session.poll_decision(cx).is_pending() || (blocked && self.is_unread()) {
                 return Poll::Pending;
+            }
+            if self.session.wants_write() && !blocked {
+                continue;
             }
             if let Some(end) = ready!(self.poll_read(cx)) {
                 return Poll::Ready(end);

@@ -7,13 +7,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
+use hyper::header::{CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::response::{Reply, refusal};
 use super::{Shared, access, socket};
 use crate::protocol::{CloseCode, CloseReason, Subprotocol, negotiate};
+use crate::runtime::Seat;
 use crate::session::Session;
 
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
@@ -40,8 +41,8 @@ pub(super) type Slot = Mutex<Option<oneshot::Sender<Pending>>>;
 pub(super) struct Pending {
     upgrade: OnUpgrade,
     subprotocol: Option<Subprotocol>,
-    authorization: Option<Box<str>>,
-    seat: OwnedSemaphorePermit,
+    shown: Vec<(String, String)>,
+    seat: Seat,
 }
 
 /// Whether the request asks for a WebSocket.
@@ -66,15 +67,14 @@ pub(super) fn accept(shared: &Shared, mut request: Request<Incoming>, peer: Sock
     let Some(accept) = headers.get(&KEY).map(|key| derive_accept_key(key.as_bytes())) else {
         return refusal(StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key is missing");
     };
-    let Ok(seat) = Arc::clone(&shared.websockets).try_acquire_owned() else {
-        shared.metrics.connections_refused.inc();
+    let Some(seat) = shared.runtime.connections().admit() else {
         let mut reply = refusal(StatusCode::SERVICE_UNAVAILABLE, "too many connections; try again later");
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
         return reply;
     };
     let offered: Vec<&str> = headers.get_all(&PROTOCOL).iter().filter_map(|value| value.to_str().ok()).collect();
     let subprotocol = negotiate(&offered.join(","));
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(Box::from);
+    let shown = access::shown(headers, &shared.runtime.services().authenticator);
 
     let mut reply = Response::new(Full::new(Bytes::new()));
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -86,7 +86,7 @@ pub(super) fn accept(shared: &Shared, mut request: Request<Incoming>, peer: Sock
     if let Some(subprotocol) = subprotocol {
         reply.headers_mut().insert(PROTOCOL, HeaderValue::from_static(subprotocol.as_str()));
     }
-    let pending = Pending { upgrade: hyper::upgrade::on(&mut request), subprotocol, authorization, seat };
+    let pending = Pending { upgrade: hyper::upgrade::on(&mut request), subprotocol, shown, seat };
     // With them go the spellings of the request's header names: `gql` finds its subprotocol only as it spelt it itself.
     *reply.extensions_mut() = std::mem::take(request.extensions_mut());
     if let Some(slot) = slot.lock().take() {
@@ -97,7 +97,7 @@ pub(super) fn accept(shared: &Shared, mut request: Request<Incoming>, peer: Sock
 
 /// Runs the WebSocket until it ends.
 pub(super) async fn run(shared: Arc<Shared>, pending: Pending, peer: SocketAddr) {
-    let Pending { upgrade, subprotocol, authorization, seat } = pending;
+    let Pending { upgrade, subprotocol, shown, seat } = pending;
     let Ok(upgraded) = upgrade.await else {
         tracing::debug!(%peer, "the client went away during the upgrade");
         return;
@@ -108,14 +108,11 @@ pub(super) async fn run(shared: Arc<Shared>, pending: Pending, peer: SocketAddr)
         socket::close(&mut websocket, CloseCode::SubprotocolNotAcceptable, &reason).await;
         return;
     }
-    shared.metrics.connections.inc();
-    shared.metrics.connections_accepted.inc();
-    let session = Session::new(Arc::clone(shared.runtime.services()), authorization.as_deref(), Instant::now());
+    let seat = seat.taken();
+    let session = Session::new(Arc::clone(shared.runtime.services()), shown, Instant::now());
     let stopping = shared.runtime.tasks().stopping().clone();
-    let websockets = Arc::clone(&shared.websockets);
-    let limit = shared.config.connections;
-    socket::drive(websocket, session, stopping, move || limit.saturating_sub(websockets.available_permits())).await;
-    shared.metrics.connections.dec();
+    let connections = shared.runtime.connections().clone();
+    socket::drive(websocket, session, stopping, move || connections.open()).await;
     drop(seat);
 }
 

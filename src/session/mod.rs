@@ -5,16 +5,19 @@
 //!
 //! 1. `handle_text`, `handle_binary`, `handle_pong`, `handle_timeout` with what happened;
 //! 2. `handle_outbox` when [`Session::outbox`] is ready;
-//! 3. `poll_transmit` until it is empty, and write;
-//! 4. wait for the socket, the outbox, or [`Session::poll_timeout`].
+//! 3. `poll_decision`, and while it is pending nothing is read: who has not come in yet has nothing to say;
+//! 4. `poll_transmit` until it is empty, and write;
+//! 5. wait for the socket, the outbox, the decision, or [`Session::poll_timeout`].
 //!
 //! After [`Transmit::Close`] nothing more comes out. Dropping the session ends its subscriptions.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Decision, Refused, Shown};
 use crate::bus::MemoryBus;
 use crate::graphql::GraphqlError;
 use crate::ids::{ConnectionId, OperationId};
@@ -61,8 +64,10 @@ pub struct Session {
     services: Arc<Services>,
     connection: Connection,
     outbox: Arc<Outbox>,
-    /// The `Authorization` header of the request, until the client has introduced itself.
-    header: Option<Box<str>>,
+    /// Headers of the request that tell who it is, until the client has introduced itself.
+    headers: Vec<(String, String)>,
+    /// Who it is, while that is being decided.
+    deciding: Option<Deciding>,
     /// Set by a successful `connection_init`.
     principal: Option<Arc<Principal>>,
     subscriptions: HashMap<OperationId, Live>,
@@ -75,6 +80,19 @@ pub struct Session {
     closed: bool,
 }
 
+/// A decision on its way.
+struct Deciding {
+    decision: Decision,
+    /// Whether the client has just introduced itself; otherwise it shows a new token.
+    is_first: bool,
+}
+
+impl fmt::Debug for Deciding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deciding").field("is_first", &self.is_first).finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug)]
 struct Live {
     operation: Arc<Operation>,
@@ -82,15 +100,16 @@ struct Live {
 }
 
 impl Session {
-    /// A session for a socket that was just accepted.
+    /// A session for a socket that was just accepted. `headers` are those that [`Authenticator::reads`].
     #[must_use]
-    pub fn new(services: Arc<Services>, header: Option<&str>, now: Instant) -> Self {
+    pub fn new(services: Arc<Services>, headers: Vec<(String, String)>, now: Instant) -> Self {
         Self {
             id: ConnectionId::next(),
             connection: Connection::new(Arc::clone(&services.protocol), now),
             outbox: Arc::new(Outbox::new(services.outbox)),
             services,
-            header: header.map(Box::from),
+            headers,
+            deciding: None,
             principal: None,
             subscriptions: HashMap::new(),
             ready: VecDeque::new(),
@@ -163,6 +182,28 @@ impl Session {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.connection.poll_timeout()
+    }
+
+    /// Whether it is not decided yet who the client is.
+    #[must_use]
+    pub fn is_deciding(&self) -> bool {
+        self.deciding.is_some()
+    }
+
+    /// Goes on once it is decided who the client is. Pending while it is not; ready if there is nothing to decide.
+    pub fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(deciding) = &mut self.deciding {
+            let Poll::Ready(decided) = deciding.decision.as_mut().poll(cx) else { return Poll::Pending };
+            let is_first = deciding.is_first;
+            self.deciding = None;
+            if is_first {
+                self.authenticated(decided);
+            } else {
+                self.refreshed(decided);
+            }
+            self.advance();
+        }
+        Poll::Ready(())
     }
 
     /// What to write next.
@@ -247,10 +288,10 @@ impl Session {
     fn advance(&mut self) {
         while let Some(output) = self.connection.poll_output() {
             match output {
-                Output::Authenticate { payload } => self.authenticate(payload.as_ref()),
+                Output::Authenticate { payload } => self.authenticate(payload),
                 Output::Subscribe { id, request } => self.subscribe(&id, &request),
                 Output::Unsubscribe { id } => self.unsubscribe(&id),
-                Output::Refresh { authorization } => self.refresh(&authorization),
+                Output::Refresh { authorization } => self.refresh(authorization),
                 Output::Send(text) => self.send(text),
                 Output::Ping => self.ready.push_back(Transmit::Ping),
                 Output::Close { code, reason } => {
@@ -265,8 +306,26 @@ impl Session {
         }
     }
 
-    fn authenticate(&mut self, payload: Option<&serde_json::Map<String, serde_json::Value>>) {
-        match self.services.authenticator.authenticate(payload, self.header.take().as_deref()) {
+    fn authenticate(&mut self, payload: Option<serde_json::Map<String, serde_json::Value>>) {
+        let shown = Shown { payload, headers: std::mem::take(&mut self.headers) };
+        self.decide(shown, true);
+    }
+
+    fn refresh(&mut self, authorization: String) {
+        let shown = Shown { payload: None, headers: vec![("authorization".to_owned(), authorization)] };
+        self.decide(shown, false);
+    }
+
+    /// Most decisions are made here and now. Others are polled; the driver reads nothing meanwhile, so there is one at
+    /// most.
+    fn decide(&mut self, shown: Shown, is_first: bool) {
+        let decision = self.services.authenticator.decide(shown);
+        self.deciding = Some(Deciding { decision, is_first });
+        let _ = self.poll_decision(&mut Context::from_waker(std::task::Waker::noop()));
+    }
+
+    fn authenticated(&mut self, decided: Result<Arc<Principal>, Refused>) {
+        match decided {
             Ok(principal) => {
                 self.principal = Some(principal);
                 self.connection.accept();
@@ -280,10 +339,9 @@ impl Session {
 
     /// A new token on a live connection. It must be the same subject with the same rights: live subscriptions stand on
     /// those. Anyone else is closed with 4403, and comes back with the new token.
-    fn refresh(&mut self, authorization: &str) {
-        let shown = self.services.authenticator.authenticate(None, Some(authorization));
+    fn refreshed(&mut self, decided: Result<Arc<Principal>, Refused>) {
         let Some(current) = &self.principal else { return };
-        match shown {
+        match decided {
             Ok(principal) if principal.may_replace(current) => {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
                 let expires_in = principal.expires_at.map(|at| at.saturating_sub(now));

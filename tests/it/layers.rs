@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["runtime"],
     &["server"],
     &["cli"],
+    &["python"],
 ];
 
 /// A crate's name, and the modules that may use it.
@@ -28,6 +29,7 @@ const BORDERS: &[(&str, &[&str])] = &[
     ("cel", &["policy"]),
     ("clap", &["cli"]),
     ("jsonwebtoken", &["auth"]),
+    ("pyo3", &["python"]),
 ];
 
 /// What layer 1 must not know: time, tasks, locks, I/O.

@@ -95,6 +95,28 @@ pub fn parse(
     Ok(reader.published)
 }
 
+/// One event, from its parts. `data` is JSON text.
+pub fn event(
+    channel: &str,
+    kind: &str,
+    data: &str,
+    stamp: &mut dyn FnMut() -> Stamp,
+    limits: &Limits,
+) -> Result<Published, PublishError> {
+    if data.len() > limits.event_bytes {
+        return Err(PublishError::in_body(Problem::EventTooLarge { limit: limits.event_bytes }));
+    }
+    let draft = draft::Draft {
+        channel: Some(channel.into()),
+        kind: Some(kind.into()),
+        data: Some(data),
+        id: None,
+        time: None,
+        source: None,
+    };
+    draft.finish(stamp, limits.depth).map_err(PublishError::in_body)
+}
+
 /// Collects the events of one request.
 struct Reader<'s> {
     stamp: &'s mut dyn FnMut() -> Stamp,

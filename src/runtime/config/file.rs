@@ -17,8 +17,19 @@ impl Layers {
     pub(super) fn add_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let file = File { path: Arc::new(path.to_owned()), text: &text };
-        let document = DeTable::parse(&text).map_err(|error| file.syntax(&error))?.into_inner();
+        self.add_document(&File { path: Some(Arc::new(path.to_owned())), text: &text })
+    }
+
+    /// Adds what an embedding sets: a JSON object with the keys of the file.
+    pub(super) fn add_settings(&mut self, settings: &str) -> Result<(), ConfigError> {
+        let wrong = |problem: String| ConfigError::Value { place: Origin::Argument.to_string(), problem };
+        let table: toml::Table = serde_json::from_str(settings).map_err(|error| wrong(error.to_string()))?;
+        let text = toml::to_string(&table).map_err(|error| wrong(error.to_string()))?;
+        self.add_document(&File { path: None, text: &text })
+    }
+
+    fn add_document(&mut self, file: &File<'_>) -> Result<(), ConfigError> {
+        let document = DeTable::parse(file.text).map_err(|error| file.syntax(&error))?.into_inner();
         for (name, value) in document {
             let origin = file.origin(&name);
             let name = name.into_inner();
@@ -46,7 +57,8 @@ impl Layers {
 }
 
 struct File<'t> {
-    path: Arc<PathBuf>,
+    /// `None` if it is none.
+    path: Option<Arc<PathBuf>>,
     text: &'t str,
 }
 
@@ -80,7 +92,10 @@ impl File<'_> {
     }
 
     fn origin<T>(&self, at: &Spanned<T>) -> Origin {
-        Origin::File(Arc::clone(&self.path), self.line(at.span().start))
+        match &self.path {
+            Some(path) => Origin::File(Arc::clone(path), self.line(at.span().start)),
+            None => Origin::Argument,
+        }
     }
 
     fn line(&self, offset: usize) -> usize {
@@ -89,7 +104,11 @@ impl File<'_> {
 
     fn syntax(&self, error: &toml::de::Error) -> ConfigError {
         let line = self.line(error.span().map_or(0, |span| span.start));
-        ConfigError::Syntax { path: self.path.to_path_buf(), line, message: error.message().replace('\n', "; ") }
+        let message = error.message().replace('\n', "; ");
+        match &self.path {
+            Some(path) => ConfigError::Syntax { path: path.to_path_buf(), line, message },
+            None => ConfigError::Value { place: Origin::Argument.to_string(), problem: message },
+        }
     }
 }
 

@@ -35,13 +35,31 @@ use environment::Environment;
 use layers::Layers;
 use settings::{Origin, Raw};
 
-/// What the command line decides.
+/// A module that is named outside of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleFile {
+    /// What it is called.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl From<PathBuf> for ModuleFile {
+    /// Called like its file.
+    fn from(path: PathBuf) -> Self {
+        Self { name: module_name(&path), path }
+    }
+}
+
+/// What the command line decides, or the application that embeds the host.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
+    /// JSON object with the keys of the file; wins over the file, and loses against the environment.
+    pub settings: Option<String>,
     /// `[server] listen`
     pub listen: Option<SocketAddr>,
-    /// Modules that take the place of those in the file; each is called like its file.
-    pub modules: Vec<PathBuf>,
+    /// Modules that take the place of those in the file.
+    pub modules: Vec<ModuleFile>,
     /// `[telemetry] log`
     pub log: Option<String>,
     /// `[telemetry] log_format`
@@ -86,6 +104,9 @@ impl Config {
         let mut layers = Layers::new();
         if let Some(file) = file {
             layers.add_file(file)?;
+        }
+        if let Some(settings) = &overrides.settings {
+            layers.add_settings(settings)?;
         }
         layers.add_environment(&environment)?;
         layers.add_overrides(&overrides);

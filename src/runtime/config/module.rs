@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ModuleFile;
 use super::ceiling::Ceiling;
 use super::error::ConfigError;
 use super::layers::Layers;
@@ -72,7 +73,7 @@ fn is_name_character(c: char) -> bool {
 pub(super) fn modules(
     layers: &Layers,
     folder: &Path,
-    named: Vec<PathBuf>,
+    named: Vec<ModuleFile>,
     ceiling: &Ceiling,
 ) -> Result<Vec<ModuleConfig>, ConfigError> {
     let mut modules = Vec::new();
@@ -83,12 +84,9 @@ pub(super) fn modules(
         let presets = presets(layers, ceiling)?;
         let mut described: HashMap<String, ModuleConfig> =
             modules.drain(..).map(|module| (module.name.clone(), module)).collect();
-        modules.extend(named.into_iter().map(|path| {
-            let name = module_name(&path);
-            match described.remove(&name) {
-                Some(module) => ModuleConfig { path: Some(path), ..module },
-                None => ModuleConfig { name, path: Some(path), channels: None, watch: false, limits: presets },
-            }
+        modules.extend(named.into_iter().map(|ModuleFile { name, path }| match described.remove(&name) {
+            Some(module) => ModuleConfig { path: Some(path), ..module },
+            None => ModuleConfig { name, path: Some(path), channels: None, watch: false, limits: presets },
         }));
     }
     for (index, module) in modules.iter().enumerate() {

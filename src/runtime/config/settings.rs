@@ -16,6 +16,8 @@ use super::setting::Setting;
 pub(super) enum Origin {
     /// In the file, on this line.
     File(Arc<PathBuf>, usize),
+    /// By the application that embeds the host.
+    Argument,
     /// By this variable.
     Environment(String),
     /// By this flag of the command line.
@@ -26,8 +28,8 @@ impl Origin {
     /// Where a key stands, for errors.
     pub(super) fn place(&self, section: &str, key: &str) -> String {
         match self {
-            Self::File(..) if key.is_empty() => format!("{self}: [{section}]"),
-            Self::File(..) => format!("{self}: [{section}] {key}"),
+            Self::File(..) | Self::Argument if key.is_empty() => format!("{self}: [{section}]"),
+            Self::File(..) | Self::Argument => format!("{self}: [{section}] {key}"),
             Self::Environment(_) | Self::Flag(_) => self.to_string(),
         }
     }
@@ -37,6 +39,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Argument => f.write_str("argument config"),
             Self::Environment(variable) => write!(f, "environment variable {variable}"),
             Self::Flag(flag) => f.write_str(flag),
         }

@@ -324,7 +324,8 @@ fn modules_are_found_beside_the_file_and_those_of_the_command_line_replace_them(
     assert_eq!(modules[0].path, Some(std::env::temp_dir().join("a/b.wasm")));
     assert_eq!((modules[1].name.as_str(), modules[1].path.as_deref()), ("orders", Some(Path::new("/abs/orders.wasm"))));
 
-    let given = Overrides { modules: vec!["x/users.wasm".into(), "my module.wasm".into()], ..Overrides::default() };
+    let named = ["x/users.wasm", "my module.wasm"].map(|path| ModuleFile::from(PathBuf::from(path)));
+    let given = Overrides { modules: named.to_vec(), ..Overrides::default() };
     let modules = load_with(text, &[], given).unwrap().modules;
     let seen: Vec<_> = modules
         .iter()

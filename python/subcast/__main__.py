@@ -1,0 +1,23 @@
+"""The command line: `subcast`, or `python -m subcast`."""
+
+import os
+import signal
+import sys
+
+
+def main() -> int:
+    """Run the command line of this process; returns its exit status."""
+    from subcast import _compiler, _native
+
+    # Python would only note an interrupt until the command has ended.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _compiler.install()
+    # The tool that comes with this package, unless another one is wanted.
+    tool = os.path.join(os.path.dirname(sys.executable), "componentize-py")
+    if os.path.isfile(tool):
+        os.environ.setdefault("SUBCAST_COMPONENTIZE_PY", tool)
+    return _native.main(["subcast", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+//! A session, driven by an event loop of Python: text in, text out.
+
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::hub::{Bell, Mailbox};
+use crate::runtime::{Seat, Taken};
+use crate::session::{Services, Session, Transmit};
+
+/// Frames that are handed over at a time.
+const FRAMES: usize = 64;
+/// Above this many frames or bytes that the client has not taken, nothing more should be read from it.
+const UNREAD_FRAMES: usize = 256;
+const UNREAD_BYTES: usize = 256 * 1024;
+/// What stands for a ping of the WebSocket protocol, which an application cannot send: clients answer it as well.
+const PING: &str = r#"{"type":"ping"}"#;
+
+/// A close code and its reason.
+type Goodbye = (u16, String);
+
+/// One connection. Its hub announces, under its key, that [`Connection::poll`] has something.
+#[pyclass(frozen, module = "subcast._native")]
+pub(super) struct Connection {
+    bell: Arc<Bell>,
+    waker: Waker,
+    /// `None` once it is closed.
+    session: Mutex<Option<(Session, Taken)>>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        mailbox: &Arc<Mailbox>,
+        services: Arc<Services>,
+        headers: Vec<(String, String)>,
+        seat: Seat,
+    ) -> Self {
+        let bell = mailbox.bell();
+        let waker = Waker::from(Arc::clone(&bell));
+        let session = Session::new(services, headers, Instant::now());
+        Self { bell, waker, session: Mutex::new(Some((session, seat.taken()))) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Session) -> T) -> Option<T> {
+        self.session.lock().as_mut().map(|(session, _)| work(session))
+    }
+}
+
+#[pymethods]
+impl Connection {
+    #[getter]
+    fn key(&self) -> u64 {
+        self.bell.key()
+    }
+
+    /// A text frame arrived.
+    fn handle_text(&self, py: Python<'_>, text: &str) {
+        py.detach(|| self.with(|session| session.handle_text(text, Instant::now())));
+    }
+
+    /// A binary frame arrived.
+    fn handle_binary(&self) {
+        self.with(|session| session.handle_binary(Instant::now()));
+    }
+
+    /// The deadline has come.
+    fn handle_timeout(&self) {
+        self.with(|session| session.handle_timeout(Instant::now()));
+    }
+
+    /// The host shuts down.
+    fn drain(&self) {
+        self.with(Session::drain);
+    }
+
+    /// What to write now: frames, and the close code with its reason if that is the end. No frames: nothing until the hub
+    /// rings.
+    fn poll<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Option<Goodbye>)> {
+        let (mut frames, mut close) = (Vec::new(), None);
+        self.with(|session| {
+            let mut context = Context::from_waker(&self.waker);
+            while close.is_none() && frames.len() < FRAMES {
+                match session.poll_transmit() {
+                    Some(Transmit::Text(text)) => frames.push(PyString::new(py, &text)),
+                    Some(Transmit::Ping) => frames.push(PyString::intern(py, PING)),
+                    Some(Transmit::Close(code, reason)) => close = Some((code.as_u16(), reason.as_str().to_owned())),
+                    None => {
+                        let has_results = session.outbox().poll_ready(&mut context).is_ready();
+                        if has_results {
+                            session.handle_outbox();
+                        }
+                        let is_decided = session.poll_decision(&mut context).is_ready();
+                        if !session.wants_write() && (!has_results || !is_decided) {
+                            break;
+                        }
+                    }
+                }
+            }
+        });
+        Ok((PyList::new(py, frames)?, close))
+    }
+
+    /// Whether the client has fallen too far behind: it is to be closed although it does not read.
+    fn is_overflowed(&self) -> bool {
+        self.with(|session| session.outbox().overflowed()).unwrap_or(false)
+    }
+
+    /// Whether nothing more should be read from the client for now: it does not take what it has asked for, or it is not
+    /// decided yet who it is.
+    fn is_blocked(&self) -> bool {
+        self.with(|session| {
+            let (frames, bytes) = session.backlog();
+            session.is_deciding() || frames > UNREAD_FRAMES || bytes > UNREAD_BYTES
+        })
+        .unwrap_or(true)
+    }
+
+    /// Seconds until [`Connection::handle_timeout`] is due.
+    fn timeout(&self) -> Option<f64> {
+        let deadline = self.with(|session| session.poll_timeout()).flatten()?;
+        Some(deadline.saturating_duration_since(Instant::now()).as_secs_f64())
+    }
+
+    /// Ends its subscriptions.
+    fn close(&self, py: Python<'_>) {
+        let session = self.session.lock().take();
+        py.detach(|| drop(session));
+    }
+}

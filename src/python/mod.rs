@@ -1,0 +1,45 @@
+//! The extension module `subcast._native`: the engine inside a Python process. What users see of it is `python/subcast`.
+//!
+//! No thread of ours ever touches Python. What they have for it is left at a [`hub::Hub`], one per event loop, which wakes
+//! the loop once per batch; the loop then comes and takes it. Whatever may take long happens without the interpreter's
+//! lock: the calls of this module either return at once, or return a [`pending::Pending`] that the hub announces.
+
+mod connection;
+mod convert;
+mod engine;
+mod errors;
+mod hub;
+mod pending;
+mod question;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+use crate::{cli, sandbox};
+
+/// Runs the command line; returns the exit status.
+#[pyfunction]
+fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
+    py.detach(|| cli::run(words))
+}
+
+/// Names the command that compiles modules in a child process: this process is a Python, and not `subcast`.
+#[pyfunction]
+fn compile_with(command: Vec<OsString>) {
+    sandbox::compile_with(command);
+}
+
+#[pymodule(gil_used = false)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    errors::add_to(module)?;
+    module.add_class::<connection::Connection>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<hub::Hub>()?;
+    module.add_class::<pending::Pending>()?;
+    module.add_class::<question::Question>()?;
+    module.add_function(wrap_pyfunction!(compile_with, module)?)?;
+    module.add_function(wrap_pyfunction!(engine::start, module)?)?;
+    module.add_function(wrap_pyfunction!(main, module)?)
+}

@@ -1,0 +1,56 @@
+//! Events from publishers onto the bus, and from there to dispatch.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use uuid::Uuid;
+
+use super::Runtime;
+use crate::bus::Accepted;
+use crate::protocol::publish::{Published, Stamp};
+
+/// Between so many events of one request the publisher waits for room in the sandbox.
+const BATCH: usize = 256;
+
+/// What an event gets that came without id or time.
+#[must_use]
+pub fn stamp() -> Stamp {
+    Stamp { id: Uuid::now_v7().to_string(), time: humantime::format_rfc3339_millis(SystemTime::now()).to_string() }
+}
+
+impl Runtime {
+    /// Publishes all of them, in their order, with pauses while the sandbox has no room. Goes on if the publisher goes
+    /// away meanwhile.
+    pub async fn publish(self: &Arc<Self>, mut events: Vec<Published>) -> Accepted {
+        self.delivery.ready().await;
+        if events.len() <= BATCH {
+            return self.publish_now(events);
+        }
+        // In a task of its own: were the publisher to go away between two batches, its request would be published in part.
+        let owner = Arc::clone(self);
+        let all = self.tasks.spawn(async move {
+            let mut accepted = Accepted::default();
+            while !events.is_empty() {
+                let rest = events.split_off(events.len().min(BATCH));
+                let batch = owner.publish_now(std::mem::replace(&mut events, rest));
+                accepted.published += batch.published;
+                accepted.duplicates += batch.duplicates;
+                owner.delivery.ready().await;
+            }
+            accepted
+        });
+        all.await.unwrap_or_default()
+    }
+
+    /// Whether so many events can be published without a pause.
+    #[must_use]
+    pub fn may_publish(&self, events: usize) -> bool {
+        events <= BATCH && self.delivery.is_ready()
+    }
+
+    /// Publishes without a pause, and tells how many were new: for few events, from publishers that wait by themselves.
+    #[expect(clippy::must_use_candidate, reason = "most publishers need not know")]
+    pub fn publish_now(&self, events: Vec<Published>) -> Accepted {
+        self.services.bus.publish(events, Instant::now(), |sequenced| self.delivery.deliver(&sequenced))
+    }
+}
