@@ -85,7 +85,7 @@ setup_wheel() {
 setup_embedding() {
   local venv=$1 wheels=$2 wheel newest
   wheel=$(ls "$wheels"/*.whl)
-  newest=$(ls -t "$wheel" scripts/requirements-embedding.txt scripts/setup.sh "$venv/.ready" 2>/dev/null | head -1)
+  newest=$(ls -t "$wheel" scripts/requirements-embedding.txt scripts/setup.sh "$venv/.ready" 2>/dev/null | head -1 || true)
   [ "$newest" = "$venv/.ready" ] && return
   say "installing the wheel into a fresh environment"
   "${PYTHON:-python3}" -m venv --clear "$venv"

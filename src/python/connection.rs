@@ -106,7 +106,13 @@ impl Connection {
 
     /// Whether the client has fallen too far behind: it is to be closed although it does not read.
     fn is_overflowed(&self) -> bool {
-        self.with(|session| session.outbox().overflowed()).unwrap_or(false)
+        let mut context = Context::from_waker(&self.waker);
+        self.with(|session| {
+            // So that it rings again: one ring is all that a full outbox gives.
+            let _ = session.outbox().poll_ready(&mut context);
+            session.outbox().overflowed()
+        })
+        .unwrap_or(false)
     }
 
     /// Whether nothing more should be read from the client for now: it does not take what it has asked for, or it is not

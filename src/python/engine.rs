@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::json;
+use tokio::runtime::Handle;
 
 use super::connection::Connection;
 use super::convert::to_json;
@@ -33,7 +34,7 @@ impl Threads {
         Ok(Self(Some(builder.enable_all().thread_name("subcast").build()?)))
     }
 
-    fn handle(&self) -> &tokio::runtime::Handle {
+    fn handle(&self) -> &Handle {
         self.0.as_ref().expect("taken only when it is dropped").handle()
     }
 
@@ -101,7 +102,7 @@ async fn begin(start: Start, threads: Arc<Threads>, mailbox: Arc<Mailbox>) -> Re
         }
     }
     let questions = Arc::<Questions>::default();
-    let ask = asks.then(|| ask(&mailbox, &questions, &config));
+    let ask = asks.then(|| ask(Handle::current(), &mailbox, &questions, &config));
     let runtime = Arc::new(Runtime::start_asking(config, ask).await?);
     Ok(Engine { threads, runtime, mailbox, questions, stopping: AtomicBool::new(false) })
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::convert::to_json;
@@ -42,7 +43,7 @@ impl Questions {
 }
 
 /// Asks by way of the hub.
-pub(super) fn ask(mailbox: &Arc<Mailbox>, questions: &Arc<Questions>, config: &Config) -> Ask {
+pub(super) fn ask(threads: Handle, mailbox: &Arc<Mailbox>, questions: &Arc<Questions>, config: &Config) -> Ask {
     let bell: Arc<Bell> = mailbox.bell_with(QUESTIONS);
     let questions = Arc::clone(questions);
     let tenant_claim = config.auth.tenant_claim.clone();
@@ -52,7 +53,8 @@ pub(super) fn ask(mailbox: &Arc<Mailbox>, questions: &Arc<Questions>, config: &C
         questions.0.lock().push_back(Question { payload, headers, reply: Mutex::new(Some(reply)) });
         bell.ring();
         let tenant_claim = tenant_claim.clone();
-        Box::pin(async move {
+        // On a thread that has timers; whoever polls the decision may have none. Ends within the patience.
+        let waiting = threads.spawn(async move {
             let refused = |reason: &str| Refused::Application(reason.to_owned());
             match tokio::time::timeout(PATIENCE, answer).await {
                 Ok(Ok(Ok(claims))) => Ok(auth::principal(claims, &tenant_claim)),
@@ -60,7 +62,8 @@ pub(super) fn ask(mailbox: &Arc<Mailbox>, questions: &Arc<Questions>, config: &C
                 Ok(Err(_)) => Err(refused("no answer")),
                 Err(_) => Err(refused("on_authenticate took longer than 10 s")),
             }
-        })
+        });
+        Box::pin(async move { waiting.await.unwrap_or_else(|error| Err(Refused::Application(error.to_string()))) })
     })
 }
 
