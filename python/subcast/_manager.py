@@ -25,6 +25,9 @@ Path = str | os.PathLike[str]
 _GRACE = 3.0
 """Seconds that clients get to hear a goodbye when the manager stops."""
 
+_TURN = 32
+"""Events after which a publisher lets the loop's other tasks go ahead."""
+
 _managers: "weakref.WeakSet[SubscriptionManager]" = weakref.WeakSet()
 
 
@@ -74,6 +77,7 @@ class SubscriptionManager:
         self._drivers: set[_Driver] = set()
         self._questions: set[asyncio.Task[None]] = set()
         self._state = "not started"
+        self._published = 0
         _managers.add(self)
 
     # --- life ---
@@ -164,6 +168,10 @@ class SubscriptionManager:
         pending = engine.publish(event_type, channel, data, None if hub is None else hub.native)
         if pending is not None and hub is not None:
             await hub.wait_for(pending)
+        self._published += 1
+        if self._published % _TURN == 0:
+            # Who publishes in a loop would otherwise keep the subscribers of the same event loop waiting.
+            await asyncio.sleep(0)
 
     async def publish_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Publish several events, all of them or none: `{"channel", "type", "data", "id"?, "time"?, "source"?}` each.

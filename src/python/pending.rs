@@ -29,7 +29,7 @@ pub(super) struct Pending {
     done: Arc<Mutex<Option<Result<Done, Failure>>>>,
     cancelled: CancellationToken,
     /// The threads must live as long as somebody waits.
-    _threads: Arc<Threads>,
+    threads: Mutex<Option<Arc<Threads>>>,
 }
 
 impl Pending {
@@ -44,7 +44,7 @@ impl Pending {
             bell: Arc::clone(&bell),
             done: Arc::clone(&done),
             cancelled: cancelled.clone(),
-            _threads: Arc::clone(threads),
+            threads: Mutex::new(Some(Arc::clone(threads))),
         };
         threads.spawn(async move {
             let result = tokio::select! {
@@ -68,6 +68,7 @@ impl Pending {
 
     /// What came of it, once; raises what went wrong. To be called when the hub has announced the end.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        drop(self.threads.lock().take());
         let result = self.done.lock().take().unwrap_or(Err(Failure::Cancelled));
         match result.map_err(|failure| failure.into_py(py))? {
             Done::Nothing => Ok(py.None()),
