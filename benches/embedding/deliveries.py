@@ -1,4 +1,4 @@
-"""What does one delivery cost, embedded in FastAPI on uvicorn? Beside the least that it can cost, and beside Strawberry.
+"""What does one delivery cost, embedded in FastAPI on uvicorn? Beside the least it can cost, and beside Strawberry.
 
 100 connections with one subscription each, every event for all of them, one server after the other in turns.
 
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SERVERS = Path(__file__).with_name("servers.py")
@@ -101,24 +102,23 @@ def measure(kind: str, module: str, events: int) -> tuple[float, float]:
 
 def run(port: int, subscribers: Subscribers, events: int) -> tuple[float, float]:
     before, began = cpu_of(port), time.perf_counter()
-    client = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:{port}/run?events={events}', method='POST')).read()",
-        ]
-    )
-    subscribers.count(events * CONNECTIONS)
-    seconds = time.perf_counter() - began
-    client.wait()
+    with ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(ask, port, events)
+        subscribers.count(events * CONNECTIONS)
+        seconds = time.perf_counter() - began
+        answered.result()
     return seconds, cpu_of(port) - before
 
 
-def cpu_of(port: int) -> float:
-    with urllib.request.urlopen(
-        urllib.request.Request(f"http://127.0.0.1:{port}/run?events=0", method="POST")
-    ) as answer:
+def ask(port: int, events: int) -> None:
+    """Has so many events published; returns when that is done."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/run?events={events}", method="POST")
+    with urllib.request.urlopen(request) as answer:
         answer.read()
+
+
+def cpu_of(port: int) -> float:
+    ask(port, 0)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         words = path.read_bytes().split(b"\0")
         if str(SERVERS).encode() in words and str(port).encode() in words:
