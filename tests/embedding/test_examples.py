@@ -1,0 +1,77 @@
+"""The examples, as a reader would start them."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import ROOT, TARGET, Client
+
+UVICORN = ["-m", "uvicorn", "app:app", "--log-level", "error", "--port"]
+EXAMPLES = {"fastapi": UVICORN, "starlette": UVICORN, "custom_server": ["app.py"]}
+
+
+@pytest.fixture(params=EXAMPLES)
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A running example."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    cache = TARGET / "embedding-cache"
+    process = subprocess.Popen(
+        [sys.executable, *EXAMPLES[request.param], str(port)],
+        cwd=ROOT / "examples" / request.param,
+        env=os.environ | {"XDG_CACHE_HOME": str(cache)},
+    )
+    address = f"127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, "the example has ended"
+            try:
+                with urllib.request.urlopen(f"http://{address}/", timeout=5) as page:
+                    assert "graphql-transport-ws" in page.read().decode()
+                    break
+            except OSError:
+                assert time.monotonic() < deadline, "the example does not answer"
+                time.sleep(0.1)
+        yield address
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_messages_reach_those_in_the_room(address: str) -> None:
+    async def scenario() -> None:
+        url = f"ws://{address}/graphql/subscriptions"
+        query = 'subscription { messageSent(room: "lobby") { author text } }'
+        clients = [await Client.connect(url) for _ in range(2)]
+        for client in clients:
+            await client.subscribe("1", query)
+        for room in ["elsewhere", "lobby"]:
+            body = json.dumps({"room": room, "author": "ann", "text": f"hello, {room}"}).encode()
+            request = urllib.request.Request(f"http://{address}/messages", body, {"content-type": "application/json"})
+            answer = await asyncio.to_thread(urllib.request.urlopen, request)
+            assert answer.status == 202
+        for client in clients:
+            assert await client.next() == {"data": {"messageSent": {"author": "ann", "text": "hello, lobby"}}}
+        # One stays: the example ends all the same.
+        await clients[0].close()
+
+    asyncio.run(scenario())
+
+
+def test_the_examples_share_their_resolvers() -> None:
+    """They are about servers. Equal sources are built once."""
+    folders = [ROOT / "examples" / name for name in [*EXAMPLES, "beside_strawberry"]]
+    for file in ["resolvers.py", "schema.graphql", "index.html"]:
+        assert len({Path(folder, file).read_text() for folder in folders}) == 1, file
