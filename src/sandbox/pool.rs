@@ -225,6 +225,13 @@ impl Pool {
         if self.limits.isolation == Isolation::PerTenant { Bond::Free } else { Bond::Anyone }
     }
 
+    /// Whether a slot that has lost its instance should start another one before it has work for it. Not while another
+    /// slot is ready: then whoever loses instances all the time pays for new ones with its own calls, on the thread of
+    /// those, and leaves the other threads alone.
+    pub(super) fn wants_warm(&self) -> bool {
+        self.limits.isolation == Isolation::PerCall || !self.work.lock().is_warm()
+    }
+
     /// A slot has its first instance.
     pub(super) fn started(&self) {
         self.work.lock().starting -= 1;

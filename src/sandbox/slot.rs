@@ -1,6 +1,7 @@
 //! A slot at work: takes batches, calls its instance, replaces it when it is spoilt.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -29,8 +30,12 @@ pub(super) async fn serve(pool: &Arc<Pool>, thread: &Arc<Thread>, permit: OwnedS
         worker.work(batch).await;
         drop(busy);
         worker.retire();
+        slot.is_warm.store(worker.instance.is_some(), Ordering::Relaxed);
         if worker.instance.is_none() {
             pool.release(&mut seat.bond);
+            if !pool.wants_warm() {
+                continue;
+            }
             // Warmed here, before the slot takes more: meanwhile the others serve.
             let _busy = thread.busy_with(START);
             worker.warm().await;
@@ -71,6 +76,7 @@ impl Worker<'_> {
     async fn start(&mut self) -> Result<(), CallError> {
         if self.instance.is_none() {
             self.instance = Some(self.pool.instance(self.slot).await?);
+            self.slot.is_warm.store(true, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A pool's state: what waits, and which slots wait for it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -32,17 +33,24 @@ pub(super) struct Idle {
 pub(super) struct Slot {
     pub(super) thread: Arc<Thread>,
     pub(super) wake: Notify,
+    /// Whether it has an instance that is ready.
+    pub(super) is_warm: AtomicBool,
 }
 
 impl Slot {
     pub(super) fn new(thread: &Arc<Thread>) -> Arc<Self> {
-        Arc::new(Self { thread: Arc::clone(thread), wake: Notify::new() })
+        Arc::new(Self { thread: Arc::clone(thread), wake: Notify::new(), is_warm: AtomicBool::new(false) })
     }
 }
 
 impl Work {
     pub(super) fn new(queues: Queues) -> Self {
         Self { queues, idle: Vec::new(), slots: 0, starting: 0, relief: false, closed: false }
+    }
+
+    /// Whether an idle slot has an instance that is ready.
+    pub(super) fn is_warm(&self) -> bool {
+        self.idle.iter().any(|idle| idle.slot.is_warm.load(Ordering::Relaxed))
     }
 
     /// The place of the idle slot whose thread has least to do, and that was idle last.
