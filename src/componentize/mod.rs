@@ -22,6 +22,8 @@ mod tests;
 mod tool;
 
 use std::fmt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,7 +125,8 @@ pub async fn build_once(source: &Path, folder: &Path) -> Result<PathBuf, BuildEr
     let (from, into) = (source.to_owned(), folder.to_owned());
     let output = blocking(move || {
         let unwritable = |source| BuildError::OutputNotWritable { path: into.clone(), source };
-        std::fs::create_dir_all(&into).map_err(unwritable)?;
+        // Its parent may be the cache of compiled modules, which must be nobody else's.
+        DirBuilder::new().recursive(true).mode(0o700).create(&into).map_err(unwritable)?;
         let output = into.join(sources_digest(&from)?).with_extension("wasm");
         forget_old(&into, &output);
         Ok(output)

@@ -8,7 +8,7 @@ import uvloop
 import websockets
 from fastapi import FastAPI
 from starlette.applications import Starlette
-from support import Client, manager, module, served, until, version
+from support import TARGET, Client, manager, served, until, version
 
 from subcast import Disconnected, GraphQLTransportWSHandler, SubscriptionManager, WebSocketAdapter
 from subcast.integrations.asgi import ASGIWebSocketAdapter
@@ -318,9 +318,7 @@ def test_six_members_are_enough() -> None:
 
 
 def test_python_resolvers_are_built_and_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = module("engine").parent  # any folder of the target
-    monkeypatch.setenv("SUBCAST_SANDBOX_CACHE_DIR", str(source.parent / "embedding-cache"))
-    (source.parent / "embedding-cache").mkdir(mode=0o700, exist_ok=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(TARGET / "embedding-cache"))
     (tmp_path / "resolvers.py").write_text(
         "from subcast_guest import subscription\n\n\n"
         '@subscription("said", channel="said")\ndef said(event: dict, variables: dict) -> str:\n    return event\n'
