@@ -1,6 +1,5 @@
 """The command line: `subcast`, or `python -m subcast`."""
 
-import os
 import signal
 import sys
 
@@ -12,10 +11,7 @@ def main() -> int:
     # Python would only note an interrupt until the command has ended.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _compiler.install()
-    # The tool that comes with this package, unless another one is wanted.
-    tool = os.path.join(os.path.dirname(sys.executable), "componentize-py")
-    if os.path.isfile(tool):
-        os.environ.setdefault("SUBCAST_COMPONENTIZE_PY", tool)
+    _compiler.point_to_the_builder()
     return _native.main(["subcast", *sys.argv[1:]])
 
 

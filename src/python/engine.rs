@@ -217,14 +217,6 @@ impl Engine {
         })
     }
 
-    /// All modules with their versions, as JSON text.
-    fn modules(&self, hub: &Hub) -> Pending {
-        let runtime = Arc::clone(&self.runtime);
-        Pending::spawn(&self.threads, hub, async move {
-            Ok(Done::Report(json!(runtime.deployer().list().await?).to_string()))
-        })
-    }
-
     /// Never lets go of anything again: after a fork, the threads that would have to end are in another process.
     fn abandon(&self) {
         std::mem::forget((Arc::clone(&self.threads), Arc::clone(&self.runtime)));

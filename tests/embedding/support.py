@@ -57,6 +57,8 @@ async def served(app: Any, **options: Any) -> AsyncIterator[str]:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
+        if serving.done():
+            raise RuntimeError("the application did not start")
         try:
             yield f"ws://127.0.0.1:{listener.getsockname()[1]}{PATH}"
         finally:

@@ -1,6 +1,8 @@
 """Subscribers of an application: the same engine behind every kind of socket."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -221,6 +223,43 @@ def test_clients_are_told_to_come_back_when_the_manager_stops() -> None:
             await subscriptions.stop()
             for client in clients:
                 assert await client.closed() == (1012, "Service restart")
+
+    asyncio.run(scenario())
+
+
+async def without_lifespan(scope: Any, receive: Any, send: Any) -> None:
+    assert scope["type"] == "http"
+
+
+def failing() -> Any:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        raise LookupError("the application's own start fails")
+        yield
+
+    return Starlette(lifespan=lifespan)
+
+
+def test_the_manager_lives_with_the_application() -> None:
+    async def scenario() -> None:
+        subscriptions = manager()
+        async with served(create_subscription_app(without_lifespan, subscriptions)) as url:
+            assert subscriptions.is_running
+            await (await Client.connect(url)).close()
+        assert not subscriptions.is_running
+        # What the application says of its own start is what the server hears.
+        sent: list[str] = []
+
+        async def receive() -> Any:
+            return {"type": "lifespan.startup"}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        with pytest.raises(LookupError):
+            await create_subscription_app(failing(), subscriptions)({"type": "lifespan", "state": {}}, receive, send)
+        assert sent == ["lifespan.startup.failed"]
+        assert not subscriptions.is_running
 
     asyncio.run(scenario())
 

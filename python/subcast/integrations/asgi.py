@@ -1,6 +1,5 @@
 """Any ASGI application: Starlette, FastAPI, Litestar, Quart, Django channels, or none."""
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -136,48 +135,44 @@ async def running(manager: SubscriptionManager) -> Any:
 
 async def _live(app: ASGIApp, manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send) -> None:
     """The life of both: the manager starts before the application does, and stops after it has."""
-    started = False
+    first = await receive()
+    is_ours = not manager.is_running
+    if is_ours:
+        try:
+            await manager.start()
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
+            raise
 
     async def tell(message: Message) -> None:
-        nonlocal started
-        started = started or message["type"] == "lifespan.startup.complete"
+        if is_ours and message["type"].startswith("lifespan.shutdown."):
+            # Before the server hears that all is over, and ends the process.
+            await manager.stop()
         await send(message)
 
-    message = await receive()
     try:
-        if manager.is_running:
-            await _live_alone(app, scope, _replayed(message, receive), tell)
-            return
-        await manager.start()
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:
-        await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
-        raise
-    try:
-        await _live_alone(app, scope, _replayed(message, receive), tell)
+        await _live_alone(app, scope, _replayed(first, receive), tell)
     finally:
-        await manager.stop()
+        if is_ours:
+            await manager.stop()
 
 
 async def _live_alone(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """The application's own lifespan. One that has none is taken for one that agrees to everything."""
-    asked: list[str] = []
+    """The application's own lifespan. One that knows none raises, and is taken for one that agrees to everything."""
+    said: list[str] = []
 
-    async def listen() -> Message:
-        message = await receive()
-        asked.append(message["type"])
-        return message
+    async def tell(message: Message) -> None:
+        said.append(message["type"])
+        await send(message)
 
     try:
-        await app(scope, listen, send)
+        await app(scope, receive, tell)
     except Exception:
-        if asked and asked[-1] != "lifespan.startup":
+        if said:
             raise
-        if not asked:
-            asked.append((await receive())["type"])
         await send({"type": "lifespan.startup.complete"})
-        await receive()
+        while (await receive())["type"] != "lifespan.shutdown":
+            pass
         await send({"type": "lifespan.shutdown.complete"})
 
 
