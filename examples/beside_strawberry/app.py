@@ -40,8 +40,8 @@ class Mutation:
     async def send_message(self, room: strawberry.ID, author: str, text: str) -> Message:
         message = Message(room=room, author=author, text=text)
         said.append(message)
-        event = {"author": author, "text": text}
-        await manager.publish_event("messageSent", f"rooms:{room}", event)
+        event = {"room": room, "author": author, "text": text}
+        await manager.publish_event("messageSent", "rooms", event)
         return message
 
 

@@ -26,7 +26,7 @@ async def subscriptions(request: web.Request) -> web.StreamResponse:
 
 async def send(request: web.Request) -> web.Response:
     message = await request.json()
-    await manager.publish_event("messageSent", f"rooms:{message['room']}", message)
+    await manager.publish_event("messageSent", "rooms", message)
     return web.Response(status=202)
 
 

@@ -3,6 +3,6 @@
 from subcast_guest import subscription
 
 
-@subscription("messageSent", channel="rooms:{room}")
+@subscription("messageSent", channel="rooms", match={"room": "room"})
 def message_sent(event: dict, variables: dict) -> dict:
     return {"room": variables["room"], "author": event["author"], "text": event["text"]}

@@ -27,7 +27,7 @@ class Message(BaseModel):
 
 @app.post("/messages", status_code=202)
 async def send(message: Message) -> None:
-    await manager.publish_event("messageSent", f"rooms:{message.room}", message.model_dump())
+    await manager.publish_event("messageSent", "rooms", message.model_dump())
 
 
 @app.get("/")

@@ -20,7 +20,7 @@ manager = SubscriptionManager(EventBusConfig.memory(), module=HERE / "resolvers.
 
 async def send(request: Request) -> Response:
     message = await request.json()
-    await manager.publish_event("messageSent", f"rooms:{message['room']}", message)
+    await manager.publish_event("messageSent", "rooms", message)
     return Response(status_code=202)
 
 

@@ -113,7 +113,8 @@ impl Deployer {
         self.put(name, incoming, signature, false, permission).await
     }
 
-    /// Deploys the file of a configured module again, if it is another one than before.
+    /// Deploys the file of a configured module again, if it is another one than before. One that has not changed undoes
+    /// nothing that was decided since.
     pub async fn reload(&self, name: &str, permission: Permission) -> Result<Report, DeployError> {
         let unknown = || DeployError::Unknown(name.to_owned());
         let path = self.config.module(name).and_then(|module| module.path.clone()).ok_or_else(unknown)?;
@@ -121,7 +122,14 @@ impl Deployer {
         let mut file = File::open(&path)?;
         let hashed = tokio::task::spawn_blocking(move || store::hash(&mut file).map(|(digest, _)| (file, digest)));
         let (file, digest) = hashed.await.map_err(io::Error::other)??;
+        let (module, found) = (name.to_owned(), digest.clone());
+        if self.with_records(move |records| records.is_configured(&module, &found)).await? {
+            let live = self.live(name).map(|live| live.digest().to_owned());
+            return Ok(Report { unchanged: true, ..self.report(name, live) });
+        }
         if let Some(report) = self.unchanged(name, &digest) {
+            let module = name.to_owned();
+            self.with_records(move |records| records.confirmed(&module, &digest)).await??;
             return Ok(report);
         }
         let signature = signature::beside(&path)?;

@@ -76,6 +76,17 @@ impl Records {
         self.configured.insert(name.to_owned(), digest.to_owned());
     }
 
+    /// Whether the configured file was this one when somebody last decided by it.
+    pub(super) fn is_configured(&self, name: &str, digest: &str) -> bool {
+        self.configured.get(name).is_some_and(|configured| configured == digest)
+    }
+
+    /// The configured file is this one now, and says what is live already.
+    pub(super) fn confirmed(&mut self, name: &str, digest: &str) -> Result<(), StoreError> {
+        self.configured.insert(name.to_owned(), digest.to_owned());
+        if self.by_name.contains_key(name) { self.write(name) } else { Ok(()) }
+    }
+
     /// Takes a component that has arrived into the store.
     pub(super) fn keep(&mut self, incoming: Incoming, digest: &str) -> Result<PathBuf, StoreError> {
         self.store()?.adopt(incoming, digest)

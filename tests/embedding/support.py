@@ -99,12 +99,13 @@ class Client:
         assert (await self.receive())["type"] == "pong"
 
     async def next(self) -> Any:
-        while True:
-            message = await self.receive()
-            if message["type"] == "next":
-                return message["payload"]
-            assert message["type"] == "ping", message
-            await self.send({"type": "pong"})
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                message = await self.receive()
+                if message["type"] == "next":
+                    return message["payload"]
+                assert message["type"] == "ping", message
+                await self.send({"type": "pong"})
 
     async def close(self) -> None:
         await self.socket.close()

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use subcast::deploy::Permission;
 
 use crate::support::client::Client;
-use crate::support::host::deploy;
+use crate::support::host::{Host, deploy};
 use crate::support::process::Process;
 use crate::support::{PATIENCE, guests};
 
@@ -186,6 +187,32 @@ async fn a_hangup_makes_the_host_look_at_its_files() {
     rollback(&host);
     assert_eq!(version(&host).await, "version-0000");
     assert_eq!(host.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_has_not_changed_undoes_no_decision() {
+    let host = Host::start(&["swap"], "").await;
+    let live = || {
+        let generation = host.runtime.generation();
+        generation.modules().first().map(|module| module.digest().to_owned())
+    };
+    // What SIGHUP and the watch do.
+    let reload = async || {
+        let report = host.runtime.deployer().reload("swap", Permission::default()).await.unwrap();
+        assert!(report.unchanged, "{report:?}");
+    };
+    let configured = live();
+    let (status, report) = host.put("swap", &guests::version(1).await, "").await;
+    assert_eq!(status, 200, "{report}");
+    let deployed = live();
+    assert_ne!(deployed, configured);
+    reload().await;
+    assert_eq!(live(), deployed, "a deployment is undone");
+    host.runtime.deployer().rollback("swap", None, Permission::default()).await.unwrap();
+    assert_eq!(live(), configured);
+    reload().await;
+    assert_eq!(live(), configured, "a rollback is undone");
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
