@@ -10,9 +10,9 @@ use super::failure::Failure;
 use super::subscribe::{HOST, bare};
 use super::terminal::Progress;
 use super::{output, text, wait_for};
-use crate::deploy::{signature_beside, signature_file};
+use crate::deploy::{DIGEST_START, DeployError, check_name, is_digest_start, signature_beside, signature_file};
 use crate::runtime::config::module_name;
-use crate::server::remote::{Address, Admin, Permission};
+use crate::server::remote::{Address, Admin, AdminError, Permission};
 
 /// Where the host is, and who asks.
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ pub(super) struct Deploy {
     #[arg(value_name = "MODULE")]
     module: PathBuf,
     /// The module that it is a version of [default: the file's name without extension]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
     #[command(flatten)]
     change: Change,
@@ -70,10 +70,10 @@ pub(super) struct Deploy {
 #[derive(Debug, Args)]
 pub(super) struct Rollback {
     /// The module
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = name)]
     name: String,
-    /// Go back to the kept version whose digest begins so
-    #[arg(long, value_name = "DIGEST")]
+    /// Go back (or forward) to the kept version whose digest begins so; `subcast modules` shows them
+    #[arg(long, value_name = "DIGEST", value_parser = version)]
     version: Option<String>,
     #[command(flatten)]
     change: Change,
@@ -89,6 +89,15 @@ pub(super) struct Modules {
     json: bool,
 }
 
+fn name(text: &str) -> Result<String, DeployError> {
+    check_name(text).map(|()| text.to_owned())
+}
+
+fn version(text: &str) -> Result<String, &'static str> {
+    let digest = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    if is_digest_start(&digest) { Ok(digest) } else { Err(DIGEST_START) }
+}
+
 pub(super) fn deploy(arguments: &Deploy) -> Result<(), Failure> {
     let Deploy { module, name, change } = arguments;
     let unread = |error| Failure::failed(format!("failed to read {}: {error}", module.display()));
@@ -99,16 +108,27 @@ pub(super) fn deploy(arguments: &Deploy) -> Result<(), Failure> {
             "{file} is Python; build it with `subcast build {file}`, and deploy what this makes"
         )));
     }
+    let is_named = name.is_some();
     let name = name.clone().unwrap_or_else(|| module_name(module));
-    let unread = |error| Failure::failed(format!("failed to read {}: {error}", signature_file(module).display()));
+    check_name(&name).map_err(|error| Failure::usage(format!("{error}; --name chooses another")))?;
+    let beside = signature_file(module);
+    let unread = |error| Failure::failed(format!("failed to read {}: {error}", beside.display()));
     let signature = signature_beside(module).map_err(unread)?;
+    if signature.as_ref().is_some_and(|text| !text.bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(Failure::failed(format!("{} is not a signature; `subcast sign` makes one", beside.display())));
+    }
     let mut admin = change.to.admin()?;
     let progress = Progress::start(format_args!(
         "deploying {name}: a version that is new to the host is compiled there, for some seconds"
     ));
     let report = wait_for(async {
         let deployed = admin.deploy(&name, component.into(), signature.as_deref(), change.permission()).await;
-        deployed.map_err(Failure::failed)
+        deployed.map_err(|error| match error {
+            AdminError::Refused(reason) if !is_named => Failure::failed(format!(
+                "{reason} (it was to be a version of module `{name}`, as its file is named; --name chooses another)"
+            )),
+            error => Failure::failed(error),
+        })
     })?;
     drop(progress);
     tell(&report, change.json)
@@ -120,7 +140,16 @@ pub(super) fn rollback(arguments: &Rollback) -> Result<(), Failure> {
     let report = wait_for(async {
         admin.rollback(name, version.as_deref(), change.permission()).await.map_err(Failure::failed)
     })?;
-    tell(&report, change.json)
+    tell(&report, change.json)?;
+    let before = report["previous"].as_str().filter(|_| report["unchanged"] == false && !change.json);
+    match before {
+        // Another rollback would go further back.
+        Some(digest) => {
+            let url = &change.to.url;
+            output::line(format_args!("undo with: subcast rollback {name} --version {digest:.12} --to {url}"))
+        }
+        None => Ok(()),
+    }
 }
 
 pub(super) fn modules(arguments: &Modules) -> Result<(), Failure> {
@@ -165,7 +194,7 @@ fn tell(report: &Value, as_json: bool) -> Result<(), Failure> {
         said = format!("{said}, {} ended", text::count(ended, "subscription"));
     }
     if report["stored"] == false {
-        said.push_str("; after a restart of the host the version before will be live (it has no store)");
+        said.push_str("; it will not outlast a restart of the host, which has no module store or could not write to it (see its log)");
     }
     output::line(said)
 }

@@ -79,7 +79,8 @@ pub(super) fn check_grants(config: Option<&ModuleConfig>, name: &str, manifest: 
     }
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), DeployError> {
+/// Whether this can be the name of a module.
+pub fn check_name(name: &str) -> Result<(), DeployError> {
     let characters = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if characters && name.len() <= NAME_BYTES && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Ok(());

@@ -6,6 +6,7 @@
 
 mod config;
 mod error;
+mod history;
 mod record;
 mod report;
 mod self_test;
@@ -15,26 +16,26 @@ mod store;
 mod watch;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-pub use config::{Config, ModuleConfig};
+pub use config::{Config, ModuleConfig, check_name};
 pub use error::{DeployError, Stage};
+pub use history::{DIGEST_START, Version, is_digest_start};
 pub use report::{Ended, Report, Status, Times};
 pub use signature::{SignatureError, TrustedKey, beside as signature_beside, file as signature_file, public, sign};
 pub use start::{Loaded, StartError, load};
-pub use store::{StoreError, Version};
+pub use store::StoreError;
 
 use crate::delivery::Delivery;
 use crate::modules::Generation;
 use crate::registry::Registry;
 use crate::sandbox::{Module, Sandbox};
-use config::{check_grants, check_name};
-use record::Records;
+pub use record::Records;
 use report::{log, status};
 use store::Incoming;
 
@@ -76,18 +77,31 @@ impl Upload {
         }
         Ok(self.0.write(bytes)?)
     }
+
+    /// Appends all of a file.
+    fn copy(&mut self, mut file: &File) -> Result<(), DeployError> {
+        file.rewind()?;
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(()),
+                count => self.write(&chunk[..count])?,
+            }
+        }
+    }
 }
 
 impl Deployer {
     /// A deployer that knows what was loaded at the start.
     #[must_use]
-    pub fn new(config: Config, loaded: Loaded, sandbox: Sandbox, registry: Registry, delivery: Delivery) -> Self {
-        let records = Arc::new(Mutex::new(loaded.records));
+    pub fn new(config: Config, records: Records, sandbox: Sandbox, registry: Registry, delivery: Delivery) -> Self {
+        let records = Arc::new(Mutex::new(records));
         Self { config, sandbox, registry, delivery, records, turn: tokio::sync::Mutex::default() }
     }
 
-    /// Room for a component that is about to arrive. What does not arrive completely leaves nothing behind.
-    pub async fn receive(&self) -> Result<Upload, DeployError> {
+    /// Room for a component of this module that is about to arrive. What does not arrive completely leaves nothing behind.
+    pub async fn receive(&self, name: &str) -> Result<Upload, DeployError> {
+        check_name(name)?;
         Ok(Upload(self.with_records(|records| records.store()?.incoming()).await??))
     }
 
@@ -101,16 +115,15 @@ impl Deployer {
     ) -> Result<Report, DeployError> {
         check_name(name)?;
         let _turn = self.turn.lock().await;
-        self.put(name, upload.0, signature, false, permission).await
+        self.put(name, upload, signature, permission).await
     }
 
     /// Deploys a file of this machine.
     pub async fn deploy_file(&self, name: &str, path: &Path, permission: Permission) -> Result<Report, DeployError> {
-        check_name(name)?;
+        let upload = self.copy(name, File::open(path)?).await?;
         let signature = signature::beside(path)?;
-        let incoming = self.copy(File::open(path)?).await?;
         let _turn = self.turn.lock().await;
-        self.put(name, incoming, signature, false, permission).await
+        self.put(name, upload, signature, permission).await
     }
 
     /// Deploys the file of a configured module again, if it is another one than before. One that has not changed undoes
@@ -119,28 +132,33 @@ impl Deployer {
         let unknown = || DeployError::Unknown(name.to_owned());
         let path = self.config.module(name).and_then(|module| module.path.clone()).ok_or_else(unknown)?;
         let _turn = self.turn.lock().await;
-        let mut file = File::open(&path)?;
-        let hashed = tokio::task::spawn_blocking(move || store::hash(&mut file).map(|(digest, _)| (file, digest)));
-        let (file, digest) = hashed.await.map_err(io::Error::other)??;
+        let (file, digest) = hashed(&path).await?;
+        let signature = signature::beside(&path)?;
+        let live = self.live(name).map(|live| live.digest().to_owned());
         let (module, found) = (name.to_owned(), digest.clone());
-        if self.with_records(move |records| records.is_configured(&module, &found)).await? {
-            let live = self.live(name).map(|live| live.digest().to_owned());
+        let is_known = self.with_records(move |records| records.is_configured(&module, &found)).await?;
+        if live.as_ref() == Some(&digest) {
+            return self.confirm(name, digest, signature, true).await;
+        }
+        if is_known {
             return Ok(Report { unchanged: true, ..self.report(name, live) });
         }
-        if let Some(report) = self.unchanged(name, &digest) {
+        let upload = self.copy(name, file).await?;
+        let done = self.put(name, upload, signature, permission).await;
+        if done.is_err() {
+            // A restart would take the refused file for the only one that there is.
             let module = name.to_owned();
-            self.with_records(move |records| records.confirmed(&module, &digest)).await??;
-            return Ok(report);
+            if let Err(error) = self.with_records(move |records| records.save_live(&module)).await? {
+                tracing::error!(module = name, %error, "the live version could not be kept for a restart");
+            }
         }
-        let signature = signature::beside(&path)?;
-        let incoming = self.copy(file).await?;
-        self.put(name, incoming, signature, true, permission).await
+        done
     }
 
-    async fn copy(&self, file: File) -> Result<Incoming, DeployError> {
-        let Upload(mut incoming) = self.receive().await?;
-        let copied = tokio::task::spawn_blocking(move || incoming.copy(&file).map(|()| incoming));
-        Ok(copied.await.map_err(io::Error::other)??)
+    async fn copy(&self, name: &str, file: File) -> Result<Upload, DeployError> {
+        let mut upload = self.receive(name).await?;
+        let copied = tokio::task::spawn_blocking(move || upload.copy(&file).map(|()| upload));
+        copied.await.map_err(io::Error::other)?
     }
 
     /// Deploys every configured file that is another one than before. What is refused is in the log, and what was live in
@@ -170,7 +188,7 @@ impl Deployer {
         signature::verify(&self.config.trusted_keys, &version.digest, version.signature.as_deref())?;
         let (module, digest) = (name.to_owned(), version.digest.clone());
         self.swap(name, Some((version, path)), permission, move |records, widened| {
-            records.point(&module, Some(&digest), widened)
+            records.point(&module, &digest, widened)
         })
         .await
     }
@@ -182,7 +200,7 @@ impl Deployer {
             return Err(DeployError::Unknown(name.to_owned()));
         }
         let module = name.to_owned();
-        self.swap(name, None, permission, move |records, widened| records.point(&module, None, widened)).await
+        self.swap(name, None, permission, move |records, _| records.remove(&module)).await
     }
 
     /// All modules, by name.
@@ -214,17 +232,17 @@ impl Deployer {
     async fn put(
         &self,
         name: &str,
-        incoming: Incoming,
+        Upload(incoming): Upload,
         signature: Option<String>,
-        is_configured: bool,
         permission: Permission,
     ) -> Result<Report, DeployError> {
         let (digest, size) = (incoming.digest(), incoming.size());
-        if size > MOST_BYTES {
-            return Err(DeployError::TooLarge { most: MOST_BYTES });
-        }
-        if let Some(report) = self.unchanged(name, &digest) {
-            return Ok(report);
+        let is_configured = match self.config.module(name).and_then(|module| module.path.as_ref()) {
+            Some(path) => hashed(path).await.is_ok_and(|(_, found)| found == digest),
+            None => false,
+        };
+        if self.live(name).is_some_and(|live| live.digest() == digest) {
+            return self.confirm(name, digest, signature, is_configured).await;
         }
         signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
         let mut version = record::version(&digest, size, signature);
@@ -240,10 +258,19 @@ impl Deployer {
         done
     }
 
-    /// What there is to say if this version is live already.
-    fn unchanged(&self, name: &str, digest: &str) -> Option<Report> {
-        let is_live = self.live(name).is_some_and(|live| live.digest() == digest);
-        is_live.then(|| Report { unchanged: true, ..self.report(name, Some(digest.to_owned())) })
+    /// What was said is live already. Its signature may be another one.
+    async fn confirm(
+        &self,
+        name: &str,
+        digest: String,
+        signature: Option<String>,
+        is_configured: bool,
+    ) -> Result<Report, DeployError> {
+        signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
+        let report = Report { unchanged: true, ..self.report(name, Some(digest.clone())) };
+        let module = name.to_owned();
+        self.with_records(move |records| records.confirmed(&module, &digest, signature, is_configured)).await??;
+        Ok(report)
     }
 
     /// A report of nothing yet.
@@ -272,13 +299,15 @@ impl Deployer {
     ) -> Result<Report, DeployError> {
         let began = Instant::now();
         let digest = version.as_ref().map(|(version, _)| version.digest.clone());
-        if let Some(report) = digest.as_ref().and_then(|digest| self.unchanged(name, digest)) {
-            return Ok(report);
-        }
         let mut report = self.report(name, digest);
+        if report.digest.is_some() && report.digest == report.previous {
+            return Ok(Report { unchanged: true, ..report });
+        }
         let generation = self.registry.generation();
         let new = match &version {
-            Some((_, path)) => Some(self.start(name, path).await?),
+            Some((version, path)) => {
+                Some(start::load_version(&self.sandbox, &self.config, name, path, &version.digest).await?)
+            }
             None => None,
         };
         let next = generation.next(replaced(&generation, name, new), self.config.graphql.clone())?;
@@ -320,14 +349,6 @@ impl Deployer {
         log(&report);
         Ok(report)
     }
-
-    /// Loads a version and makes sure of it.
-    async fn start(&self, name: &str, path: &Path) -> Result<Arc<Module>, DeployError> {
-        let module = self.sandbox.load(name, path, self.config.limits(name)).await?;
-        check_grants(self.config.module(name), name, module.manifest())?;
-        self_test::run(&self.sandbox, &module).await?;
-        Ok(module)
-    }
 }
 
 /// The modules with this one in the place of that with its name; at the end if there was none.
@@ -341,6 +362,13 @@ fn replaced(generation: &Generation, name: &str, new: Option<Arc<Module>>) -> Ve
         (None, None) => {}
     }
     modules
+}
+
+/// A file, and sha256 of what is in it.
+async fn hashed(path: &Path) -> io::Result<(File, String)> {
+    let mut file = File::open(path)?;
+    let hashed = tokio::task::spawn_blocking(move || store::hash(&mut file).map(|(digest, _)| (file, digest)));
+    hashed.await.map_err(io::Error::other)?
 }
 
 fn milliseconds(began: Instant) -> u64 {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::history::Version;
 use super::record::Records;
-use super::store::Version;
 use crate::modules::Generation;
 use crate::registry::Unfit;
 
@@ -91,8 +91,8 @@ pub(super) fn log(report: &Report) {
     let ended: usize = report.ended.iter().map(|ended| ended.subscriptions).sum();
     tracing::info!(
         module = %report.name,
-        digest = report.digest.as_deref().map(|digest| &digest[..12]),
-        previous = report.previous.as_deref().map(|digest| &digest[..12]),
+        digest = report.digest.as_deref().map(short),
+        previous = report.previous.as_deref().map(short),
         generation = report.generation,
         moved = report.moved,
         ended,
@@ -100,4 +100,9 @@ pub(super) fn log(report: &Report) {
         ms = report.ms.drained,
         "a new version is live"
     );
+}
+
+/// The beginning of a digest, as people compare it.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use ed25519_dalek::pkcs8::DecodePublicKey;
-use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use thiserror::Error;
 
 /// In front of the digest, so that a signature means this and nothing else.
@@ -40,11 +40,14 @@ impl TrustedKey {
         let wrong = || {
             format!("expected the base64 of 32 bytes (`subcast sign` prints it) or a PEM public key, found {text:?}")
         };
-        if text.contains("BEGIN PUBLIC KEY") {
-            return VerifyingKey::from_public_key_pem(text).map(Self).map_err(|_| wrong());
-        }
-        let bytes: [u8; 32] = unbase64(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
-        VerifyingKey::from_bytes(&bytes).map(Self).map_err(|_| wrong())
+        let key = if text.contains("BEGIN PUBLIC KEY") {
+            VerifyingKey::from_public_key_pem(text).map_err(|_| wrong())?
+        } else {
+            let bytes: [u8; 32] = unbase64(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
+            VerifyingKey::from_bytes(&bytes).map_err(|_| wrong())?
+        };
+        // Anybody can make signatures that hold under such a key.
+        if key.is_weak() { Err(format!("{text:?} is a weak key, which anybody could sign for")) } else { Ok(Self(key)) }
     }
 }
 
@@ -57,7 +60,7 @@ pub(super) fn verify(keys: &[TrustedKey], digest: &str, signature: Option<&str>)
     let bytes = unbase64(text.trim()).ok_or(SignatureError::Malformed)?;
     let signature = Signature::from_slice(&bytes).map_err(|_| SignatureError::Malformed)?;
     let message = format!("{PURPOSE}{digest}");
-    let holds = keys.iter().any(|TrustedKey(key)| key.verify(message.as_bytes(), &signature).is_ok());
+    let holds = keys.iter().any(|TrustedKey(key)| key.verify_strict(message.as_bytes(), &signature).is_ok());
     if holds { Ok(()) } else { Err(SignatureError::Untrusted) }
 }
 
@@ -119,6 +122,14 @@ mod tests {
         assert_eq!(verify(&trusted, "abc", Some("?")), Err(SignatureError::Malformed));
         assert_eq!(verify(&trusted, "abc", None), Err(SignatureError::Unsigned));
         assert_eq!(verify(&[], "abc", None), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_everybody_can_sign_for_is_refused() {
+        // The neutral element of the curve.
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        assert!(TrustedKey::parse(&base64(&neutral)).unwrap_err().contains("weak"));
     }
 
     #[test]

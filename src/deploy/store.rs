@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 use thiserror::Error;
+
+use super::history::Record;
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
@@ -30,8 +31,15 @@ pub enum StoreError {
         "the module store {} is in use by another host; give each host one of its own with [admin] store", .0.display()
     )]
     InUse(PathBuf),
-    /// A record that this version did not write.
-    #[error("the module store's record {} cannot be read ({reason}); repair or remove it", path.display())]
+    /// Others could put versions into service.
+    #[error(
+        "the module store {} must belong to this user, and nobody else may write to it: run `chmod go-w` on it, or give [admin] store a folder that is not there yet", .0.display()
+    )]
+    Shared(PathBuf),
+    /// A record that no host has written.
+    #[error(
+        "the module store's record {} cannot be read ({reason}); repair it, or remove it to forget what was deployed", path.display()
+    )]
     Record {
         /// Which.
         path: PathBuf,
@@ -44,62 +52,6 @@ pub enum StoreError {
         /// Which.
         digest: String,
     },
-}
-
-/// A version that was deployed.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Version {
-    /// sha256 of its `.wasm`, hexadecimal.
-    pub digest: String,
-    /// Bytes of its `.wasm`.
-    pub size: u64,
-    /// When it was deployed, RFC 3339.
-    pub deployed: String,
-    /// What it loosened compared with the version before, as `--allow-widening` allowed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub widened: Vec<String>,
-    /// Its signature, base64, if it came with one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
-}
-
-/// What is known of a module's versions.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Record {
-    /// Digest of the configured file when this was written. Once the file is another one, it counts more than the record.
-    pub(super) configured: Option<String>,
-    /// Oldest first.
-    pub(super) versions: Vec<Version>,
-    /// Which of them is live; `None`: the module was removed.
-    pub(super) live: Option<String>,
-}
-
-impl Record {
-    /// The version before the live one; the newest one if none is live.
-    pub(super) fn previous(&self) -> Option<&Version> {
-        match &self.live {
-            None => self.versions.last(),
-            Some(live) => {
-                let at = self.versions.iter().position(|version| version.digest == *live)?;
-                self.versions.get(at.checked_sub(1)?)
-            }
-        }
-    }
-
-    /// Puts a version on top, as the live one. Those that a rollback had left above the live one become the oldest.
-    pub(super) fn put(&mut self, version: Version, most: usize) {
-        if let Some(live) = self.live.take()
-            && let Some(at) = self.versions.iter().position(|version| version.digest == live)
-        {
-            let above = self.versions.len() - at - 1;
-            self.versions.rotate_right(above);
-        }
-        self.versions.retain(|known| known.digest != version.digest);
-        self.live = Some(version.digest.clone());
-        self.versions.push(version);
-        let surplus = self.versions.len().saturating_sub(most);
-        self.versions.drain(..surplus);
-    }
 }
 
 /// See the module.
@@ -136,7 +88,11 @@ impl Store {
             .map_or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned()).unwrap_or_default(), Path::to_owned);
         let failed = |source| StoreError::Io { path: folder.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-        let lock = File::create(folder.join("lock")).map_err(failed)?;
+        let metadata = fs::metadata(&folder).map_err(failed)?;
+        if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+            return Err(StoreError::Shared(folder));
+        }
+        let lock = lock_file(&folder.join("lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(StoreError::InUse(folder)),
@@ -158,8 +114,10 @@ impl Store {
             }
             let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
             let text = fs::read_to_string(&path).map_err(failed)?;
-            let record: Record = serde_json::from_str(&text)
-                .map_err(|error| StoreError::Record { path: path.clone(), reason: error.to_string() })?;
+            let parsed = serde_json::from_str(&text).map_err(|error| error.to_string());
+            let record = parsed
+                .and_then(|record: Record| record.fault().map_or(Ok(record), Err))
+                .map_err(|reason| StoreError::Record { path: path.clone(), reason })?;
             records.insert(name.to_owned(), record);
         }
         Ok(records)
@@ -248,22 +206,11 @@ impl Store {
 
 impl Incoming {
     /// Appends what has arrived.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
-        self.file.write_all(bytes)
-    }
-
-    /// Appends all of a file.
-    pub(super) fn copy(&mut self, mut file: &File) -> io::Result<()> {
-        file.rewind()?;
-        let mut chunk = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut chunk)? {
-                0 => return Ok(()),
-                count => self.write(&chunk[..count])?,
-            }
-        }
+        let written = self.file.write_all(bytes);
+        written.map_err(|source| StoreError::Io { path: self.file.path().to_owned(), source })
     }
 
     /// Bytes so far.
@@ -275,6 +222,12 @@ impl Incoming {
     pub(super) fn digest(&self) -> String {
         hex::encode(self.hasher.clone().finalize())
     }
+}
+
+/// A file for a lock. What is there already stays as it is, and a link is not followed.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
 }
 
 /// sha256 and size of a file.
@@ -295,15 +248,16 @@ pub(super) fn hash(file: &mut File) -> io::Result<(String, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::deploy::history::Version;
 
-    fn version(digest: &str) -> Version {
-        let digest = digest.to_owned();
-        Version { digest, size: 1, deployed: String::new(), widened: Vec::new(), signature: None }
-    }
-
-    fn digests(record: &Record) -> Vec<&str> {
-        record.versions.iter().map(|version| version.digest.as_str()).collect()
+    fn record(digest: &str) -> Record {
+        let mut record = Record::default();
+        let (digest, deployed) = (digest.to_owned(), String::new());
+        record.put(Version { digest, size: 1, deployed, widened: Vec::new(), signature: None }, 5);
+        record
     }
 
     fn arrived(store: &Store, content: &[u8]) -> (Incoming, String) {
@@ -314,40 +268,12 @@ mod tests {
     }
 
     #[test]
-    fn the_version_before_the_live_one_is_what_a_rollback_brings() {
-        let mut record = Record::default();
-        assert_eq!(record.previous(), None);
-        for digest in ["a", "b", "c"] {
-            record.put(version(digest), 5);
-        }
-        assert_eq!(record.previous().unwrap().digest, "b");
-        record.live = Some("b".to_owned());
-        assert_eq!(record.previous().unwrap().digest, "a");
-        // `c`, which was rolled back from, is not what a rollback of `d` brings.
-        record.put(version("d"), 5);
-        assert_eq!(digests(&record), ["c", "a", "b", "d"]);
-        assert_eq!(record.previous().unwrap().digest, "b");
-        record.live = None;
-        assert_eq!(record.previous().unwrap().digest, "d");
-    }
-
-    #[test]
-    fn no_more_versions_than_the_bound_are_kept_and_none_twice() {
-        let mut record = Record::default();
-        for digest in ["a", "b", "c", "b", "d"] {
-            record.put(version(digest), 3);
-        }
-        assert_eq!(digests(&record), ["c", "b", "d"]);
-    }
-
-    #[test]
     fn what_was_written_is_there_for_the_next_host() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(Some(folder.path())).unwrap();
         let (incoming, digest) = arrived(&store, b"component");
         store.adopt(incoming, &digest).unwrap();
-        let mut record = Record::default();
-        record.put(version(&digest), 5);
+        let record = record(&digest);
         store.write("users", &record).unwrap();
         assert!(matches!(Store::open(Some(folder.path())), Err(StoreError::InUse(_))));
         drop(store);
@@ -388,9 +314,39 @@ mod tests {
             store.adopt(incoming, &digest).unwrap();
             digests.push(digest);
         }
-        let mut record = Record::default();
-        record.put(version(&digests[1]), 5);
-        store.prune(std::iter::once(&record));
+        store.prune(std::iter::once(&record(&digests[1])));
         assert!(store.find(&digests[0]).is_err() && store.find(&digests[1]).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_no_store() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(matches!(Store::open(Some(folder.path())), Err(StoreError::Shared(_))));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(Store::open(Some(folder.path())).is_ok());
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_lock_does_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("other");
+        fs::write(&other, "content").unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("lock")).unwrap();
+        assert!(matches!(Store::open(Some(folder.path())), Err(StoreError::Io { .. })));
+        assert_eq!(fs::read_to_string(&other).unwrap(), "content");
+    }
+
+    #[test]
+    fn a_record_that_no_host_has_written_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(folder.path())).unwrap();
+        for text in
+            ["{", "{\"configured\":\"\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\",\"versions\":[],\"live\":null}"]
+        {
+            fs::write(folder.path().join("users.json"), text).unwrap();
+            let error = store.records().unwrap_err().to_string();
+            assert!(error.contains("users.json") && error.contains("repair it, or remove it"), "{error}");
+        }
     }
 }

@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Deployer;
+use super::{Deployer, signature};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// What tells one state of a file from another: device, inode, size, time of the last change.
-type Look = (u64, u64, u64, i64, i64);
+/// What tells one state of a file from another: device, inode, size, time of the last change. `None` if it is not there.
+type Look = Option<(u64, u64, u64, i64, i64)>;
 
 struct Watched {
     name: String,
     path: PathBuf,
-    /// As it was when it was deployed or refused.
-    known: Option<Look>,
-    /// As it was at the last look.
-    last: Option<Look>,
+    /// It and its signature, as they were when it was deployed or refused.
+    known: [Look; 2],
+    /// As they were at the last look.
+    last: [Look; 2],
 }
 
 impl Deployer {
@@ -30,11 +30,13 @@ impl Deployer {
     pub async fn watch(self: Arc<Self>, names: &[String]) {
         let path = |name: &String| self.config.module(name).and_then(|module| module.path.clone());
         let watched = names.iter().filter_map(|name| Some((name.clone(), path(name)?)));
-        let mut watched: Vec<_> = watched.map(|(name, path)| Watched { name, path, known: None, last: None }).collect();
+        let mut watched: Vec<_> = watched
+            .map(|(name, path)| Watched { name, path, known: <[Look; 2]>::default(), last: <[Look; 2]>::default() })
+            .collect();
         loop {
             for file in &mut watched {
-                let now = look(&file.path).await;
-                let complete = now.is_some() && now == file.last && now != file.known;
+                let now = [look(&file.path).await, look(&signature::file(&file.path)).await];
+                let complete = now[0].is_some() && now == file.last && now != file.known;
                 file.last = now;
                 if complete {
                     file.known = now;
@@ -46,7 +48,7 @@ impl Deployer {
     }
 }
 
-async fn look(path: &Path) -> Option<Look> {
+async fn look(path: &Path) -> Look {
     let metadata = tokio::fs::metadata(path).await.ok()?;
     Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
 }

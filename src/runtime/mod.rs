@@ -58,11 +58,10 @@ impl Runtime {
         let sandbox = Sandbox::start(config.sandbox_config())?;
         let deploy_config = config.deploy_config();
         let loaded = deploy::load(&sandbox, &deploy_config).await?;
-        let generation = Generation::first(loaded.modules.clone(), config.graphql_limits())?;
-        let registry = Registry::new(config.registry_limits(), Arc::new(generation));
+        let registry = Registry::new(config.registry_limits(), Arc::new(loaded.generation));
         let delivery = Delivery::new(registry.clone(), sandbox.clone());
         let deployer =
-            Arc::new(Deployer::new(deploy_config, loaded, sandbox.clone(), registry.clone(), delivery.clone()));
+            Arc::new(Deployer::new(deploy_config, loaded.records, sandbox.clone(), registry.clone(), delivery.clone()));
         let services = Arc::new(Services {
             registry,
             bus: Arc::new(MemoryBus::new()),

@@ -37,53 +37,71 @@ impl Access {
     }
 
     /// Why the request may not, if it may not.
-    pub(super) fn refuse<B>(&self, request: &Request<B>, peer: SocketAddr, hint: &Hint) -> Option<&'static str> {
+    pub(super) fn refuse<B>(&self, request: &Request<B>, peer: SocketAddr, route: &Route) -> Option<&'static str> {
         let headers = request.headers();
         match self {
             Self::Token(token) => {
                 let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
                 let shown = shown.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
                 let holds = shown.is_some_and(|(_, shown)| secret_matches(shown.trim(), token));
-                (!holds).then_some(hint.token)
+                (!holds).then_some(route.token)
             }
-            Self::Loopback => (!is_direct_loopback(request, peer)).then_some(hint.loopback),
+            Self::Loopback => (!is_direct_loopback(request, peer, route.local_pages)).then_some(route.loopback),
         }
     }
 }
 
-/// What to do, told to whoever is refused.
+/// What is particular to a route.
 #[derive(Debug)]
-pub(super) struct Hint {
+pub(super) struct Route {
     token: &'static str,
     loopback: &'static str,
+    /// Whether pages that come from another port of this machine may use the route, as those under development do.
+    local_pages: bool,
 }
 
 /// For `POST /events`.
-pub(super) static PUBLISH: Hint = Hint {
+pub(super) static PUBLISH: Route = Route {
     token: "this route needs its token: send `Authorization: Bearer TOKEN` (subcast publish: --token, or SUBCAST_PUBLISH_TOKEN)",
     loopback: "without a configured token this route answers only direct requests from the same machine: set [publish] token_env",
+    local_pages: true,
 };
 
 /// For `/admin`.
-pub(super) static ADMIN: Hint = Hint {
+pub(super) static ADMIN: Route = Route {
     token: "this route needs its token: send `Authorization: Bearer TOKEN` (subcast deploy: --token, or SUBCAST_ADMIN_TOKEN)",
     loopback: "without a configured token this route answers only direct requests from the same machine: set [admin] token_env",
+    local_pages: false,
 };
 
 /// Whether the request comes from a program on this machine, and neither through a proxy nor from a foreign web page.
-fn is_direct_loopback<B>(request: &Request<B>, peer: SocketAddr) -> bool {
+fn is_direct_loopback<B>(request: &Request<B>, peer: SocketAddr, local_pages: bool) -> bool {
     let headers = request.headers();
     // Proxies speak 1.0 to what is behind them; what speaks it directly can as well speak 1.1.
     let direct = request.version() > Version::HTTP_10 && !is_relayed(headers);
     let named = request.uri().authority().is_none_or(|authority| is_loopback_host(authority.as_str()));
     let host = sole(headers, &HOST).is_ok_and(|host| host.is_some_and(is_loopback_host));
-    let origin = sole(headers, &ORIGIN).is_ok_and(|origin| origin.is_none_or(is_loopback_origin));
+    let page = |origin: &str| {
+        let own = sole(headers, &HOST).is_ok_and(|host| host.is_some_and(|host| is_origin_of(origin, host)));
+        own || local_pages && is_loopback_origin(origin)
+    };
+    let origin = sole(headers, &ORIGIN).is_ok_and(|origin| origin.is_none_or(page));
     peer.ip().to_canonical().is_loopback() && direct && named && host && origin
 }
 
+/// Headers of proxies that say so in their own way.
+const RELAYED: [&str; 6] = [
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "cf-connecting-ip",
+    "true-client-ip",
+];
+
 /// Whether a proxy says that it passed the request on. A web page cannot say so on a WebSocket.
 fn is_relayed(headers: &HeaderMap) -> bool {
-    let by_name = |name: &HeaderName| name.as_str().starts_with("x-forwarded-") || name.as_str() == "x-real-ip";
+    let by_name = |name: &HeaderName| name.as_str().starts_with("x-forwarded") || RELAYED.contains(&name.as_str());
     headers.contains_key(FORWARDED) || headers.contains_key(VIA) || headers.keys().any(by_name)
 }
 
@@ -108,6 +126,10 @@ fn is_loopback_host(host: &str) -> bool {
     };
     !host.contains('@')
         && (name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
+}
+
+fn is_origin_of(origin: &str, host: &str) -> bool {
+    origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
 }
 
 fn is_loopback_origin(origin: &str) -> bool {
@@ -135,7 +157,7 @@ pub(super) fn origin_allowed(headers: &HeaderMap, peer: SocketAddr, allowed: Opt
     }
     // A foreign name that leads a browser on this machine to this machine was rebound, unless a proxy stands between.
     let rebound = peer.ip().to_canonical().is_loopback() && !is_relayed(headers);
-    !rebound && origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
+    !rebound && is_origin_of(origin, host)
 }
 
 /// The same for a request that came another way. Without a known peer it is taken for one from this machine: those are
@@ -181,11 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn a_page_of_another_port_may_not_administer() {
+        let peer = "127.0.0.1:5000".parse().unwrap();
+        let may = |origin: &str| {
+            let request = request(&[("host", "localhost:8000"), ("origin", origin)]);
+            Access::Loopback.refuse(&request, peer, &ADMIN).is_none()
+        };
+        assert!(may("http://localhost:8000"));
+        assert!(!may("http://localhost:3000"));
+    }
+
+    #[test]
     fn whatever_is_relayed_or_foreign_may_not() {
         assert!(!loopback(&[("host", "localhost")], "10.0.0.1:5000"));
         assert!(!loopback(&[("host", "app.example.com")], "127.0.0.1:5000"));
         assert!(!loopback(&[], "127.0.0.1:5000"));
-        for relay in ["forwarded", "x-forwarded-for", "x-forwarded-host", "via", "x-real-ip", "host"] {
+        for relay in ["forwarded", "x-forwarded-for", "x-forwarded", "via", "x-real-ip", "cf-connecting-ip", "host"] {
             assert!(!loopback(&[("host", "localhost"), (relay, "x")], "127.0.0.1:5000"), "{relay}");
         }
         for origin in [

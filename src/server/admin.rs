@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::{Method, Request, StatusCode};
+use hyper::body::{Body, Incoming};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::response::{Reply, json as json_reply, refusal};
 use super::routes::{media_type, not_allowed};
 use super::{Shared, access};
-use crate::deploy::{DeployError, Deployer, Permission, Report, Upload};
+use crate::deploy::{DIGEST_START, DeployError, Deployer, Permission, Report, Upload, is_digest_start};
 use crate::registry::Unfit;
 use crate::sandbox::LoadError;
 
@@ -20,26 +21,51 @@ use crate::sandbox::LoadError;
 pub(super) const UPLOADS: usize = 4;
 /// For how long a part of a component may take to arrive.
 const PART_TIMEOUT: Duration = Duration::from_secs(30);
+/// For how long a whole component may take to arrive.
+const UPLOAD_TIMEOUT: Duration = Duration::from_mins(10);
+/// How much of a request that was refused is read and thrown away, at most for so long: as much as a component may have.
+const DISCARD_BYTES: usize = 256 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 const MEDIA_TYPE: &str = "application/wasm";
 /// The header that carries a signature.
 const SIGNATURE: &str = "subcast-signature";
 
+/// Answers, after all that was sent has been read: whoever is still sending when the connection ends may never see why.
 pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+    let (request, mut body) = request.into_parts();
+    let reply = answer(shared, Request::from_parts(request, ()), &mut body, peer).await;
+    if !body.is_end_stream() {
+        let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard(&mut body)).await;
+    }
+    reply
+}
+
+async fn discard(body: &mut Incoming) {
+    let mut left = DISCARD_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, request: Request<()>, body: &mut Incoming, peer: SocketAddr) -> Reply {
     if let Some(reason) = shared.config.admin_access.refuse(&request, peer, &access::ADMIN) {
         return refusal(StatusCode::FORBIDDEN, reason);
     }
     let path = request.uri().path().to_owned();
     let below = path.strip_prefix("/admin/modules").unwrap_or_default().trim_start_matches('/');
     let (name, action) = below.split_once('/').map_or((below, None), |(name, action)| (name, Some(action)));
-    let query = match Query::parse(request.uri().query().unwrap_or_default()) {
+    let query = match Query::parse(request.uri().query().unwrap_or_default(), action == Some("rollback")) {
         Ok(query) => query,
-        Err(reason) => return refusal(StatusCode::BAD_REQUEST, &reason),
+        Err(reason) => return refusal(StatusCode::BAD_REQUEST, reason),
     };
     let name = name.to_owned();
     let done = match (request.method(), name.as_str(), action) {
         (&Method::GET, name, None) => return list(shared, name).await,
         (_, "", _) => return not_allowed("GET, or the route of one module", "GET"),
-        (&Method::PUT, _, None) => put(shared, name, request, query.permission).await,
+        (&Method::PUT, _, None) => put(shared, name, request.headers(), body, query.permission).await,
         (&Method::DELETE, _, None) => {
             run(shared, async move |deployer| deployer.remove(&name, query.permission).await).await
         }
@@ -55,7 +81,7 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, pee
     };
     match done {
         Ok(report) => json_reply(StatusCode::OK, &json!(report)),
-        Err(Refused::Request(reply)) => reply,
+        Err(Refused::Request(reply)) => *reply,
         Err(Refused::Deploy(error)) => refused(&error),
     }
 }
@@ -63,7 +89,7 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, pee
 /// Why there is no report.
 enum Refused {
     /// The request is not one.
-    Request(Reply),
+    Request(Box<Reply>),
     /// The deployment was refused.
     Deploy(DeployError),
 }
@@ -82,20 +108,21 @@ struct Query {
 
 impl Query {
     /// Anything unknown is refused: a flag that is misspelt must not count as not given.
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, is_rollback: bool) -> Result<Self, &'static str> {
         let mut query = Self { permission: Permission::default(), to: None };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
             let flag = match value {
                 "true" | "1" => Ok(true),
                 "false" | "0" => Ok(false),
-                _ => Err(format!("`{name}` is true or false")),
+                _ => Err("a flag is true or false"),
             };
             match name {
                 "force" => query.permission.force = flag?,
                 "allow_widening" | "allow-widening" => query.permission.allow_widening = flag?,
-                "to" => query.to = Some(value.to_owned()),
-                _ => return Err("the parameters are force, allow_widening and (of a rollback) to".to_owned()),
+                "to" if is_rollback && is_digest_start(value) => query.to = Some(value.to_owned()),
+                "to" if is_rollback => return Err(DIGEST_START),
+                _ => return Err("the parameters are force, allow_widening and (of a rollback) to"),
             }
         }
         Ok(query)
@@ -120,25 +147,34 @@ async fn list(shared: &Arc<Shared>, name: &str) -> Reply {
 async fn put(
     shared: &Arc<Shared>,
     name: String,
-    request: Request<Incoming>,
+    headers: &HeaderMap,
+    body: &mut Incoming,
     permission: Permission,
 ) -> Result<Report, Refused> {
-    if media_type(request.headers()).as_deref() != Some(MEDIA_TYPE) {
+    if media_type(headers).as_deref() != Some(MEDIA_TYPE) {
         let reason = format!("send the component as `Content-Type: {MEDIA_TYPE}`");
-        return Err(Refused::Request(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason)));
+        return Err(not_a_deployment(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason));
     }
     let Ok(_turn) = shared.uploads.try_acquire() else {
         let reason = "several components are arriving already; try again in a moment";
-        return Err(Refused::Request(refusal(StatusCode::TOO_MANY_REQUESTS, reason)));
+        return Err(not_a_deployment(StatusCode::TOO_MANY_REQUESTS, reason));
     };
-    let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut upload = shared.runtime.deployer().receive().await?;
-    receive(request.into_body(), &mut upload).await?;
+    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut upload = shared.runtime.deployer().receive(&name).await?;
+    let received = tokio::time::timeout(UPLOAD_TIMEOUT, receive(body, &mut upload)).await;
+    received.map_err(|_| cut_off("the component did not arrive in time"))??;
     run(shared, async move |deployer| deployer.deploy(&name, upload, signature, permission).await).await
 }
 
-async fn receive(mut body: Incoming, upload: &mut Upload) -> Result<(), Refused> {
-    let cut_off = |reason| Refused::Request(refusal(StatusCode::BAD_REQUEST, reason));
+fn not_a_deployment(status: StatusCode, reason: &str) -> Refused {
+    Refused::Request(Box::new(refusal(status, reason)))
+}
+
+fn cut_off(reason: &str) -> Refused {
+    not_a_deployment(StatusCode::BAD_REQUEST, reason)
+}
+
+async fn receive(body: &mut Incoming, upload: &mut Upload) -> Result<(), Refused> {
     loop {
         match tokio::time::timeout(PART_TIMEOUT, body.frame()).await {
             Err(_) => return Err(cut_off("the component did not arrive in time")),

@@ -9,6 +9,7 @@ mod projection;
 mod bad_input;
 mod command_line;
 mod damage;
+mod decisions;
 mod hostile;
 mod hostile_components;
 mod hostile_guests;

@@ -187,7 +187,14 @@ async fn the_admin_routes_want_what_they_say() {
         assert_eq!(status, 400, "{name}: {body}");
     }
     assert_eq!(put("/admin/modules", &[wasm]).await.0, 405);
-    assert_eq!(host.post("/admin/modules/nobody/rollback", &[], b"").await.0, 409);
+    assert_eq!(host.post("/admin/modules/nobody/rollback", &[], b"").await.0, 404);
+    assert_eq!(host.post("/admin/modules/swap/rollback", &[], b"").await.0, 409);
+    for to in ["1234567", "../../etc", "1234567%26", "ABCDEF12"] {
+        let (status, body) = host.post(&format!("/admin/modules/swap/rollback?to={to}"), &[], b"").await;
+        assert_eq!(status, 400, "{to}: {body}");
+    }
+    assert_eq!(host.post("/admin/modules/swap/rollback?to=abcdef12", &[], b"").await.0, 409);
+    assert_eq!(put("/admin/modules/swap?to=12345678", &[wasm]).await.0, 400);
     assert_eq!(host.get("/admin/modules/nobody").await.0, 404);
     let (status, body) = host.get("/admin/modules").await;
     let modules: Value = serde_json::from_str(&body).unwrap();

@@ -1,55 +1,17 @@
 //! Which version is live after a restart, a kill, a new file, a signal; and the commands that an operator uses.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 use subcast::deploy::Permission;
 
-use crate::support::client::Client;
 use crate::support::host::{Host, deploy};
 use crate::support::process::Process;
+use crate::support::site::{Site, version};
 use crate::support::{PATIENCE, guests};
-
-/// A folder with a configuration of one module, `swap`, and its file.
-struct Site {
-    folder: tempfile::TempDir,
-}
-
-impl Site {
-    async fn new(keys: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!("[[module]]\nname = \"swap\"\npath = \"swap.wasm\"\n{keys}");
-        std::fs::write(folder.path().join("subcast.toml"), config).unwrap();
-        let site = Self { folder };
-        site.put(&guests::compiled(guests::built("swap").await).await);
-        site
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Puts another file in the place of the module's, by renaming.
-    fn put(&self, component: &Path) {
-        std::fs::copy(component, self.path("swap.new")).unwrap();
-        std::fs::rename(self.path("swap.new"), self.path("swap.wasm")).unwrap();
-    }
-
-    async fn start(&self) -> Process {
-        Process::start(&["--config", self.path("subcast.toml").to_str().unwrap()]).await
-    }
-}
-
-/// The version that answers an event now.
-async fn version(host: &Process) -> String {
-    let mut client = Client::connect(host.address).await;
-    client.subscribed("t", "subscription { tick { seq version } }").await;
-    host.emit("ticks", "tick", json!({"seq": 1, "id": "1"})).await;
-    client.next("t").await["data"]["tick"]["version"].as_str().unwrap().to_owned()
-}
 
 async fn becomes(host: &Process, expected: &str) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -259,6 +221,22 @@ async fn operators_see_and_change_versions_by_commands() {
     assert!(error.contains("modules swap and other both have the subscription field"), "{error}");
     let (code, _, error) = subcast(&["rollback", "nobody"]);
     assert_eq!(code, Some(1));
-    assert!(error.contains("`nobody` has no version before the live one"), "{error}");
+    assert!(error.contains("there is no module `nobody`"), "{error}");
+    let (code, _, error) = subcast(&["rollback", "swap", "--version", "abc&force=true"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("at least 8 hexadecimal digits"), "{error}");
+    // Without --name the file's name counts, which this one shares with no module: told with the refusal.
+    let (code, _, error) = subcast(&["deploy", next.to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("--name chooses another"), "{error}");
+    let (code, said, error) = subcast(&["rollback", "swap"]);
+    assert_eq!(code, Some(0), "{error}");
+    // Another rollback would go further back: what undoes it is told.
+    let undo = said.lines().last().unwrap().strip_prefix("undo with: subcast ").expect("told how to undo it");
+    let (undo, to) = undo.split_once(" --to ").unwrap();
+    assert_eq!(to, url);
+    let (code, said, error) = subcast(&undo.split(' ').collect::<Vec<_>>());
+    assert_eq!(code, Some(0), "{error}");
+    assert!(said.contains("is live after"), "{said}");
     assert_eq!(host.terminate().await, Some(0));
 }

@@ -10,6 +10,7 @@ pub mod host;
 pub mod loader;
 pub mod process;
 pub mod sandbox;
+pub mod site;
 
 use std::time::Duration;
 
