@@ -15,8 +15,8 @@ use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use super::engine;
 use super::functions::Functions;
+use super::{bulk, engine};
 use crate::text::quoted;
 
 /// Address space of the compiler. A Python component takes 350 MB; the rest is for large ones.
@@ -133,6 +133,7 @@ pub fn compile_in_child(files: Files<'_>) -> Result<(), CompileError> {
     let bytes = fs::read(files.input)?;
     let functions = Arc::new(files.known.map(Functions::read).unwrap_or_default());
     let engine = engine::compiler(Arc::clone(&functions)).map_err(invalid)?;
+    let bytes = bulk::interruptible(&bytes).map_err(|error| CompileError::Invalid(error.to_string()))?;
     fs::write(files.output, engine.precompile_component(&bytes).map_err(invalid)?)?;
     functions.write(files.learnt)?;
     Ok(())

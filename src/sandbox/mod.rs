@@ -16,6 +16,7 @@
 //! Only this folder names wasmtime.
 
 mod bindings;
+mod bulk;
 mod cache;
 mod call;
 mod clock;
@@ -132,7 +133,7 @@ impl Sandbox {
         };
         let ticker = Ticker::start(&engine)?;
         let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
+        (engine.precompile_compatibility_hash(), bulk::VERSION).hash(&mut hasher);
         let compatibility = format!("{:016x}", hasher.finish());
         let shared = Shared {
             config,
