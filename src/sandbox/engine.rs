@@ -13,8 +13,8 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// Core instances that one Python component consists of (14), with room for native extensions.
 const CORE_INSTANCES: u32 = 40;
-/// Instances that live at the same time as the warm ones: being described, or in the course of being replaced.
-const SPARE_INSTANCES: u32 = 16;
+/// Instances that live at the same time as the warm ones: being described, or done and not given back yet.
+pub(super) const SPARE_INSTANCES: u32 = 16;
 
 /// The engine that runs guests. Memory for `instances` of them is reserved, not used.
 pub(super) fn host(instances: usize) -> wasmtime::Result<Engine> {

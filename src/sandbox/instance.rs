@@ -41,7 +41,7 @@ const READER_NICENESS: i32 = 10;
 /// than usual would fail for what earlier ones left behind.
 const HIGH_WATER: (usize, usize) = (3, 4);
 
-/// See the module. Lives and dies on one thread.
+/// See the module. Lives on one thread; may be dropped on another one.
 pub(super) struct Instance {
     store: Store<State>,
     bindings: Resolver,
@@ -53,6 +53,8 @@ pub(super) struct Instance {
     calls: u32,
     /// Calls after which it is replaced.
     lifetime: u32,
+    /// Bytes of memory when it was warm.
+    warm: usize,
     /// Bytes of memory beyond which it is replaced.
     high_water: usize,
 }
@@ -82,9 +84,12 @@ impl Retirement {
     }
 }
 
-/// What became of a call: the instance, if it may be used again, and the answer.
+/// What became of a call: the instance, and the answer.
 pub(super) struct Called<T> {
+    /// The instance, if it may be used again.
     pub(super) instance: Option<Instance>,
+    /// The instance, if it may not be used again.
+    pub(super) spoilt: Option<Instance>,
     pub(super) answer: Result<T, CallError>,
 }
 
@@ -104,8 +109,8 @@ impl Instance {
         let lifetime = rand::rng().random_range(limits.calls..=limits.calls.saturating_mul(2));
         match within(&place, START_WALL, pre.instantiate_async(&mut store)).await {
             Some(Ok(bindings)) => {
-                let high_water = limits.memory;
-                Ok(Self { store, bindings, limits, place, tenant: None, calls: 0, lifetime, high_water })
+                let (warm, high_water) = (store.data().memory.size, limits.memory);
+                Ok(Self { store, bindings, limits, place, tenant: None, calls: 0, lifetime, warm, high_water })
             }
             Some(Err(error)) => Err(CallError::of(&error, &store.data().memory, &at_start(limits))),
             None => Err(CallError::Wall(START_WALL)),
@@ -136,6 +141,11 @@ impl Instance {
         }
     }
 
+    /// Bytes of memory beyond those that it began with.
+    pub(super) fn grown(&self) -> usize {
+        self.store.data().memory.size.saturating_sub(self.warm)
+    }
+
     /// Asks the module what it is. Also what makes a fresh instance warm.
     pub(super) async fn describe(mut self) -> Called<Manifest> {
         allow(&mut self.store, START_CPU);
@@ -149,9 +159,10 @@ impl Instance {
             Some(Err(error)) => Err(CallError::of(&error, &self.store.data().memory, &at_start(self.limits))),
             Some(Ok(manifest)) => convert::manifest(manifest).map_err(CallError::Contract),
         };
-        let (warm, most) = (self.store.data().memory.size, self.limits.memory);
+        let most = self.limits.memory;
+        self.warm = self.store.data().memory.size;
         // Half of what is left at least: an instance that begins near its limit is no better after a new start.
-        self.high_water = (most / HIGH_WATER.1 * HIGH_WATER.0).max(warm.midpoint(most));
+        self.high_water = (most / HIGH_WATER.1 * HIGH_WATER.0).max(self.warm.midpoint(most));
         self.finish(answer)
     }
 
@@ -188,7 +199,8 @@ impl Instance {
         self.store.data().output.end();
         self.place.leave();
         let healthy = answer.is_ok() && self.store.data().memory.denied == 0;
-        Called { instance: healthy.then_some(self), answer }
+        let (instance, spoilt) = if healthy { (Some(self), None) } else { (None, Some(self)) };
+        Called { instance, spoilt, answer }
     }
 }
 

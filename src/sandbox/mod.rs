@@ -34,6 +34,7 @@ mod module;
 mod piece;
 mod pool;
 mod queue;
+mod reclaimer;
 mod room;
 mod slot;
 mod state;
@@ -67,6 +68,7 @@ use bindings::Resolver;
 use cache::Cache;
 use engine::Ticker;
 use pool::Host;
+use reclaimer::Reclaimer;
 use state::State;
 use thread::Thread;
 
@@ -125,7 +127,10 @@ impl Sandbox {
             threads.push(thread);
             handles.push(handle);
         }
+        let (reclaimer, handle) = Reclaimer::start(stopping.clone())?;
+        handles.push(handle);
         let host = Host {
+            reclaimer,
             threads: threads.into(),
             permits: Arc::new(Semaphore::new(config.instances)),
             room: Arc::default(),

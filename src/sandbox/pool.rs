@@ -20,6 +20,7 @@ use super::instance::Instance;
 use super::metrics::Metrics;
 use super::piece::{Done, Piece};
 use super::queue::{Batch, Bond, Consequence, Finished, HELP, Queues, Refusal, Running, Switched};
+use super::reclaimer::Reclaimer;
 use super::room::Room;
 use super::state::State;
 use super::thread::{Command, Thread};
@@ -40,13 +41,9 @@ pub(super) struct Pool {
     pre: ResolverPre<State>,
     limits: Limits,
     log: Arc<GuestLog>,
-    threads: Arc<[Arc<Thread>]>,
+    pub(super) host: Host,
     /// One for each thread: where the module's long calls take turns.
     turnstiles: Box<[Arc<Turnstile>]>,
-    /// Host-wide: one per instance.
-    permits: Arc<Semaphore>,
-    room: Arc<Room>,
-    pub(super) metrics: Metrics,
     /// Calls that were stopped, in the log.
     pub(super) stops: Throttle,
     work: Mutex<Work>,
@@ -56,8 +53,10 @@ pub(super) struct Pool {
 #[derive(Clone)]
 pub(super) struct Host {
     pub(super) threads: Arc<[Arc<Thread>]>,
+    /// One per instance.
     pub(super) permits: Arc<Semaphore>,
     pub(super) room: Arc<Room>,
+    pub(super) reclaimer: Reclaimer,
     pub(super) metrics: Metrics,
 }
 
@@ -70,18 +69,14 @@ impl Pool {
         log: Arc<GuestLog>,
         fields: &[Arc<str>],
     ) -> Result<Arc<Self>, Full> {
-        let Host { threads, permits, room, metrics } = host.clone();
         let queues = Queues::new(fields, &limits);
         let work = Mutex::new(Work::new(queues));
         let pool = Arc::new(Self {
             pre,
             limits,
             log,
-            turnstiles: threads.iter().map(|_| Arc::default()).collect(),
-            threads,
-            permits,
-            room,
-            metrics,
+            turnstiles: host.threads.iter().map(|_| Arc::default()).collect(),
+            host: host.clone(),
             stops: Throttle::new(STOPS_PER_SECOND),
             work,
         });
@@ -94,7 +89,7 @@ impl Pool {
 
     /// Instances that are kept although there is nothing to do: one for each thread.
     fn warm(&self) -> usize {
-        self.threads.len().min(self.limits.instances)
+        self.host.threads.len().min(self.limits.instances)
     }
 
     /// Queues a job. Never waits: beyond its bounds the job is answered as overloaded.
@@ -157,7 +152,7 @@ impl Pool {
     }
 
     fn calmest_thread(&self) -> Option<&Arc<Thread>> {
-        self.threads.iter().min_by_key(|thread| thread.load())
+        self.host.threads.iter().min_by_key(|thread| thread.load())
     }
 
     /// Starts another instance if work still waits after a moment. A tenant that has no instance is not made to wait.
@@ -187,7 +182,7 @@ impl Pool {
 
     /// Starts another slot on the calmest thread; false if the host has no room for one.
     fn grow(self: &Arc<Self>) -> bool {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else { return false };
+        let Ok(permit) = Arc::clone(&self.host.permits).try_acquire_owned() else { return false };
         let Some(thread) = self.calmest_thread() else { return false };
         {
             let mut work = self.work.lock();
@@ -207,12 +202,12 @@ impl Pool {
 
     /// A fresh instance, on the thread of this slot.
     pub(super) async fn instance(&self, slot: &Slot) -> Result<Instance, CallError> {
-        let place = self.threads.iter().position(|thread| Arc::ptr_eq(thread, &slot.thread)).unwrap_or_default();
+        let place = self.host.threads.iter().position(|thread| Arc::ptr_eq(thread, &slot.thread)).unwrap_or_default();
         let output = Output::new(Arc::clone(&self.log));
         let started = Instance::start(&self.pre, self.limits, output, &self.turnstiles[place]).await?;
         // The first call of an instance is slow; better now than for an event.
         let described = started.describe().await;
-        self.metrics.instances_started.inc();
+        self.host.metrics.instances_started.inc();
         match (described.instance, described.answer) {
             (Some(instance), Ok(_)) => Ok(instance),
             (None, Ok(_)) => Err(CallError::Start("it needs more memory than the module may have".to_owned())),
@@ -248,7 +243,7 @@ impl Pool {
                 let idle = work.idle.len();
                 let taken = work.queues.take(bond, idle, Instant::now());
                 if let Some(batch) = taken.batch {
-                    self.room.changed();
+                    self.host.room.changed();
                     if idle > 0 || *bond != Bond::Anyone {
                         self.call_for_help(work);
                     } else {
@@ -288,7 +283,7 @@ impl Pool {
     /// A batch has ended.
     pub(super) fn finish(self: &Arc<Self>, running: &Running, outcome: Finished, now: Instant) {
         let Consequence { switched, cut } = self.work.lock().queues.finish(running, outcome, now);
-        self.room.changed();
+        self.host.room.changed();
         if let Some(switched) = switched {
             self.switched(running, switched);
         }
@@ -302,12 +297,12 @@ impl Pool {
         match switched {
             Switched::Opened(pause) | Switched::StaysOpen(pause) => {
                 let first = matches!(switched, Switched::Opened(_));
-                self.metrics.circuit_opened(module, field, first);
+                self.host.metrics.circuit_opened(module, field, first);
                 let pause = humantime::format_duration(pause);
                 tracing::warn!(module, %field, %pause, "the calls of this resolver had to be stopped again and again: it is switched off, and tried again after a pause");
             }
             Switched::Closed => {
-                self.metrics.circuit_closed(module, field);
+                self.host.metrics.circuit_closed(module, field);
                 tracing::info!(module, %field, "the resolver works again and is switched on");
             }
         }
@@ -330,7 +325,7 @@ impl Pool {
 
     /// Answers a piece whose field is switched off.
     fn cut(&self, piece: Piece) {
-        self.metrics.switched_off.inc_by(piece.invocations.len() as u64);
+        self.host.metrics.switched_off.inc_by(piece.invocations.len() as u64);
         piece.fail(&Failure {
             message: "The resolver of this field is switched off for a moment because it kept failing".to_owned(),
             code: Some("CIRCUIT_OPEN".to_owned()),
@@ -341,7 +336,7 @@ impl Pool {
 
     /// Answers a piece that there is no room for.
     fn shed(&self, piece: Piece) {
-        self.metrics.shed.inc_by(piece.invocations.len() as u64);
+        self.host.metrics.shed.inc_by(piece.invocations.len() as u64);
         piece.fail(&Failure {
             message: "The resolver of this field does not keep up; this event was not resolved".to_owned(),
             code: Some("OVERLOADED".to_owned()),
@@ -367,7 +362,7 @@ impl Pool {
             let mut work = self.work.lock();
             if !work.closed {
                 for field in work.queues.switched_off() {
-                    self.metrics.circuit_closed(self.log.module(), field);
+                    self.host.metrics.circuit_closed(self.log.module(), field);
                 }
             }
             work.closed = true;
@@ -377,7 +372,7 @@ impl Pool {
         for Idle { slot, .. } in idle {
             slot.wake.notify_one();
         }
-        self.room.changed();
+        self.host.room.changed();
     }
 
     /// Limits of each call.

@@ -89,8 +89,8 @@ impl Worker<'_> {
     }
 
     fn replace(&mut self, cause: Retirement) {
-        self.pool.metrics.retired(cause.cause());
-        self.instance = None;
+        self.pool.host.metrics.retired(cause.cause());
+        self.instance.take().into_iter().for_each(|instance| self.pool.host.reclaimer.take(instance));
     }
 
     async fn work(&mut self, batch: Batch) {
@@ -157,7 +157,7 @@ impl Worker<'_> {
         let request = Request { field, questions, deadline };
         let began = Instant::now();
         let called = instance.resolve(&request).await;
-        let metrics = &self.pool.metrics;
+        let metrics = &self.pool.host.metrics;
         metrics.call_seconds.observe(began.elapsed().as_secs_f64());
         if let Err(error) = &called.answer {
             metrics.stopped(error.cause());
@@ -166,6 +166,7 @@ impl Worker<'_> {
             }
         }
         self.instance = called.instance;
+        called.spoilt.into_iter().for_each(|instance| self.pool.host.reclaimer.take(instance));
         called.answer
     }
 }

@@ -1,4 +1,5 @@
-//! The threads that run guests. Each is an executor of its own, and owns its instances: no store ever changes threads.
+//! The threads that run guests. Each is an executor of its own, and owns its instances: no store changes threads, unless to be
+//! dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +26,7 @@ const COMMANDS: usize = 1_024;
 /// Added to the niceness of these threads: a guest that computes for long must not hold back those who read and write
 /// sockets.
 const NICENESS: i32 = 4;
-/// A call, which may fill its memory at one go, and cannot be interrupted meanwhile.
+/// A call: nobody knows how long it will compute.
 pub(super) const CALL: usize = 2;
 /// An instance that is being started: it gives way soon.
 pub(super) const START: usize = 1;
