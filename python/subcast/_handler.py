@@ -6,7 +6,7 @@ ready and then sleeps until the hub rings.
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from subcast import _native
 from subcast._adapter import Disconnected, WebSocketAdapter
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from subcast._manager import SubscriptionManager
 
 SUBPROTOCOL = "graphql-transport-ws"
+_INTERNAL_ERROR = 1011
 _TRY_AGAIN_LATER = 1013
 _SUBPROTOCOL_NOT_ACCEPTABLE = 4406
 _FORBIDDEN = 1008
@@ -90,6 +91,8 @@ class _Driver:
                 goodbye = sender.result()
             elif sender.cancelled():
                 goodbye = (_TRY_AGAIN_LATER, "Slow consumer: results were not read in time")
+            elif any(_broke(task) for task in (receiver, sender)):
+                goodbye = (_INTERNAL_ERROR, "Internal server error")
             else:
                 goodbye = None
             if goodbye is not None:
@@ -103,7 +106,9 @@ class _Driver:
             for task in (receiver, sender):
                 task.cancel()
             for ended in await asyncio.gather(receiver, sender, return_exceptions=True):
-                if isinstance(ended, Exception) and not isinstance(ended, Disconnected):
+                if isinstance(ended, _native.InternalError):
+                    _log.error("a connection ended by a bug", exc_info=ended)
+                elif isinstance(ended, Exception) and not isinstance(ended, Disconnected):
                     _log.error("a WebSocket adapter failed", exc_info=ended)
 
     def ring(self) -> None:
@@ -166,6 +171,11 @@ class _Driver:
         self._timer = None
         self._connection.handle_timeout()
         self.ring()
+
+
+def _broke(task: "asyncio.Task[Any]") -> bool:
+    """Whether it has ended by a bug of ours."""
+    return task.done() and not task.cancelled() and isinstance(task.exception(), _native.InternalError)
 
 
 async def _close(adapter: WebSocketAdapter, code: int, reason: str) -> None:

@@ -9,6 +9,7 @@ __all__ = [
     "Connection",
     "Engine",
     "Hub",
+    "InternalError",
     "ModuleLoadError",
     "Pending",
     "PublishError",
@@ -43,6 +44,9 @@ class BusUnavailable(SubcastError):
 
 class ServeError(SubcastError):
     """The server cannot listen."""
+
+class InternalError(SubcastError):
+    """A bug of Subcast: what it was about to do has failed, and nothing else."""
 
 class SubcastWarning(RuntimeWarning):
     """Something works, and probably not as you want it."""

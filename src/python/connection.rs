@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
+use super::guard::guard;
 use super::hub::{Bell, Mailbox};
 use crate::runtime::{Seat, Taken};
 use crate::session::{Services, Session, Transmit};
@@ -53,87 +54,107 @@ impl Connection {
 #[pymethods]
 impl Connection {
     #[getter]
-    fn key(&self) -> u64 {
-        self.bell.key()
+    fn key(&self) -> PyResult<u64> {
+        guard(|| self.bell.key())
     }
 
     /// A text frame arrived.
-    fn handle_text(&self, py: Python<'_>, text: &str) {
-        py.detach(|| self.with(|session| session.handle_text(text, Instant::now())));
+    fn handle_text(&self, py: Python<'_>, text: &str) -> PyResult<()> {
+        guard(|| {
+            py.detach(|| self.with(|session| session.handle_text(text, Instant::now())));
+        })
     }
 
     /// A binary frame arrived.
-    fn handle_binary(&self) {
-        self.with(|session| session.handle_binary(Instant::now()));
+    fn handle_binary(&self) -> PyResult<()> {
+        guard(|| {
+            self.with(|session| session.handle_binary(Instant::now()));
+        })
     }
 
     /// The deadline has come.
-    fn handle_timeout(&self) {
-        self.with(|session| session.handle_timeout(Instant::now()));
+    fn handle_timeout(&self) -> PyResult<()> {
+        guard(|| {
+            self.with(|session| session.handle_timeout(Instant::now()));
+        })
     }
 
     /// The host shuts down.
-    fn drain(&self) {
-        self.with(Session::drain);
+    fn drain(&self) -> PyResult<()> {
+        guard(|| {
+            self.with(Session::drain);
+        })
     }
 
     /// What to write now: frames, and the close code with its reason if that is the end. No frames: nothing until the hub
     /// rings.
     fn poll<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Option<Goodbye>)> {
-        let (mut frames, mut close) = (Vec::new(), None);
-        self.with(|session| {
-            let mut context = Context::from_waker(&self.waker);
-            while close.is_none() && frames.len() < FRAMES {
-                match session.poll_transmit() {
-                    Some(Transmit::Text(text)) => frames.push(PyString::new(py, &text)),
-                    Some(Transmit::Ping) => frames.push(PyString::intern(py, PING)),
-                    Some(Transmit::Close(code, reason)) => close = Some((code.as_u16(), reason.as_str().to_owned())),
-                    None => {
-                        let has_results = session.outbox().poll_ready(&mut context).is_ready();
-                        if has_results {
-                            session.handle_outbox();
+        guard(|| {
+            let (mut frames, mut close) = (Vec::new(), None);
+            self.with(|session| {
+                let mut context = Context::from_waker(&self.waker);
+                while close.is_none() && frames.len() < FRAMES {
+                    match session.poll_transmit() {
+                        Some(Transmit::Text(text)) => frames.push(PyString::new(py, &text)),
+                        Some(Transmit::Ping) => frames.push(PyString::intern(py, PING)),
+                        Some(Transmit::Close(code, reason)) => {
+                            close = Some((code.as_u16(), reason.as_str().to_owned()));
                         }
-                        let is_decided = session.poll_decision(&mut context).is_ready();
-                        if !session.wants_write() && (!has_results || !is_decided) {
-                            break;
+                        None => {
+                            let has_results = session.outbox().poll_ready(&mut context).is_ready();
+                            if has_results {
+                                session.handle_outbox();
+                            }
+                            let is_decided = session.poll_decision(&mut context).is_ready();
+                            if !session.wants_write() && (!has_results || !is_decided) {
+                                break;
+                            }
                         }
                     }
                 }
-            }
-        });
-        Ok((PyList::new(py, frames)?, close))
+            });
+            Ok((PyList::new(py, frames)?, close))
+        })?
     }
 
     /// Whether the client has fallen too far behind: it is to be closed although it does not read.
-    fn is_overflowed(&self) -> bool {
-        let mut context = Context::from_waker(&self.waker);
-        self.with(|session| {
-            // So that it rings again: one ring is all that a full outbox gives.
-            let _ = session.outbox().poll_ready(&mut context);
-            session.outbox().overflowed()
+    fn is_overflowed(&self) -> PyResult<bool> {
+        guard(|| {
+            let mut context = Context::from_waker(&self.waker);
+            self.with(|session| {
+                // So that it rings again: one ring is all that a full outbox gives.
+                let _ = session.outbox().poll_ready(&mut context);
+                session.outbox().overflowed()
+            })
+            .unwrap_or(false)
         })
-        .unwrap_or(false)
     }
 
     /// Whether nothing more should be read from the client for now: it does not take what it has asked for, or it is not
     /// decided yet who it is.
-    fn is_blocked(&self) -> bool {
-        self.with(|session| {
-            let (frames, bytes) = session.backlog();
-            session.is_deciding() || frames > UNREAD_FRAMES || bytes > UNREAD_BYTES
+    fn is_blocked(&self) -> PyResult<bool> {
+        guard(|| {
+            self.with(|session| {
+                let (frames, bytes) = session.backlog();
+                session.is_deciding() || frames > UNREAD_FRAMES || bytes > UNREAD_BYTES
+            })
+            .unwrap_or(true)
         })
-        .unwrap_or(true)
     }
 
     /// Seconds until [`Connection::handle_timeout`] is due.
-    fn timeout(&self) -> Option<f64> {
-        let deadline = self.with(|session| session.poll_timeout()).flatten()?;
-        Some(deadline.saturating_duration_since(Instant::now()).as_secs_f64())
+    fn timeout(&self) -> PyResult<Option<f64>> {
+        guard(|| {
+            let deadline = self.with(|session| session.poll_timeout()).flatten()?;
+            Some(deadline.saturating_duration_since(Instant::now()).as_secs_f64())
+        })
     }
 
     /// Ends its subscriptions.
-    fn close(&self, py: Python<'_>) {
-        let session = self.session.lock().take();
-        py.detach(|| drop(session));
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        guard(|| {
+            let session = self.session.lock().take();
+            py.detach(|| drop(session));
+        })
     }
 }

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use super::connection::Connection;
 use super::convert::to_json;
 use super::errors::Failure;
+use super::guard::guard;
 use super::hub::{Hub, Mailbox};
 use super::pending::{Done, Pending};
 use super::question::{Question, Questions, ask};
@@ -82,10 +83,12 @@ pub(super) fn start(
     modules: Vec<(Option<String>, PathBuf)>,
     asks: bool,
 ) -> PyResult<Pending> {
-    let threads = Arc::new(Threads::new().map_err(|error| Failure::from(error).into_py(py))?);
-    let (owner, mailbox) = (Arc::clone(&threads), Arc::clone(hub.mailbox()));
-    let start = Start { file, settings, modules, asks };
-    Ok(Pending::spawn(&threads, hub, async move { Ok(Done::Engine(begin(start, owner, mailbox).await?)) }))
+    guard(|| {
+        let threads = Arc::new(Threads::new().map_err(|error| Failure::from(error).into_py(py))?);
+        let (owner, mailbox) = (Arc::clone(&threads), Arc::clone(hub.mailbox()));
+        let start = Start { file, settings, modules, asks };
+        Ok(Pending::spawn(&threads, hub, async move { Ok(Done::Engine(begin(start, owner, mailbox).await?)) }))
+    })?
 }
 
 async fn begin(start: Start, threads: Arc<Threads>, mailbox: Arc<Mailbox>) -> Result<Engine, Failure> {
@@ -121,23 +124,27 @@ async fn component(path: PathBuf, cache: Option<PathBuf>) -> Result<PathBuf, Fai
 impl Engine {
     /// A connection for a WebSocket that is about to be accepted; `None` if there are too many. `headers` have names in
     /// lower case.
-    fn connect(&self, headers: Vec<(String, String)>) -> Option<Connection> {
-        let services = self.runtime.services();
-        let seat = self.runtime.connections().admit()?;
-        let headers = headers.into_iter().filter(|(name, _)| services.authenticator.reads(name)).collect();
-        Some(Connection::new(&self.mailbox, Arc::clone(services), headers, seat))
+    fn connect(&self, headers: Vec<(String, String)>) -> PyResult<Option<Connection>> {
+        guard(|| {
+            let services = self.runtime.services();
+            let seat = self.runtime.connections().admit()?;
+            let headers = headers.into_iter().filter(|(name, _)| services.authenticator.reads(name)).collect();
+            Some(Connection::new(&self.mailbox, Arc::clone(services), headers, seat))
+        })
     }
 
     /// Whether a web page with these headers may connect. `peer` is the address of the client, if it is known.
     #[expect(clippy::needless_pass_by_value, reason = "it comes from Python, and has no other owner")]
-    fn allows_origin(&self, headers: Vec<(String, String)>, peer: Option<&str>) -> bool {
-        let allowed = self.runtime.config().server.allowed_origins.as_deref();
-        server::allows_origin(&headers, peer.and_then(|peer| peer.parse().ok()), allowed)
+    fn allows_origin(&self, headers: Vec<(String, String)>, peer: Option<&str>) -> PyResult<bool> {
+        guard(|| {
+            let allowed = self.runtime.config().server.allowed_origins.as_deref();
+            server::allows_origin(&headers, peer.and_then(|peer| peer.parse().ok()), allowed)
+        })
     }
 
     /// What clients wait to be asked.
-    fn questions(&self) -> Vec<Question> {
-        self.questions.take()
+    fn questions(&self) -> PyResult<Vec<Question>> {
+        guard(|| self.questions.take())
     }
 
     /// Publishes one event. `None`: done; otherwise it is done when the hub says so.
@@ -149,106 +156,129 @@ impl Engine {
         data: &Bound<'_, PyAny>,
         hub: Option<&Hub>,
     ) -> PyResult<Option<Pending>> {
-        let data = to_json(data, "data")?;
-        let limits = publish::Limits::default();
-        py.detach(|| {
-            let event = publish::event(channel, event_type, &data, &mut runtime::stamp, &limits)?;
-            self.send(vec![event], hub)
-        })
-        .map_err(|failure: Failure| failure.into_py(py))
+        guard(|| {
+            let data = to_json(data, "data")?;
+            let limits = publish::Limits::default();
+            py.detach(|| {
+                let event = publish::event(channel, event_type, &data, &mut runtime::stamp, &limits)?;
+                self.send(vec![event], hub)
+            })
+            .map_err(|failure: Failure| failure.into_py(py))
+        })?
     }
 
     /// Publishes all of a list of events, or none.
     fn publish_all(&self, py: Python<'_>, events: &Bound<'_, PyAny>, hub: Option<&Hub>) -> PyResult<Option<Pending>> {
-        let text = to_json(events, "events")?;
-        let limits = publish::Limits::default();
-        py.detach(|| {
-            let none = |_: &str| None;
-            let parsed = publish::parse("application/json", &none, text.as_bytes(), &mut runtime::stamp, &limits)?;
-            self.send(parsed, hub)
-        })
-        .map_err(|failure: Failure| failure.into_py(py))
+        guard(|| {
+            let text = to_json(events, "events")?;
+            let limits = publish::Limits::default();
+            py.detach(|| {
+                let none = |_: &str| None;
+                let parsed = publish::parse("application/json", &none, text.as_bytes(), &mut runtime::stamp, &limits)?;
+                self.send(parsed, hub)
+            })
+            .map_err(|failure: Failure| failure.into_py(py))
+        })?
     }
 
     /// Puts a new version of a module into service: a component, or Python that is built first.
     #[pyo3(signature = (hub, name, path, *, force=false, allow_widening=false))]
-    fn swap(&self, hub: &Hub, name: String, path: PathBuf, force: bool, allow_widening: bool) -> Pending {
-        let runtime = Arc::clone(&self.runtime);
-        let permission = Permission { force, allow_widening };
-        Pending::spawn(&self.threads, hub, async move {
-            let path = component(path, runtime.config().sandbox.cache_dir.clone()).await?;
-            let report = runtime.deployer().deploy_file(&name, &path, permission).await?;
-            Ok(Done::Report(json!(report).to_string()))
+    fn swap(&self, hub: &Hub, name: String, path: PathBuf, force: bool, allow_widening: bool) -> PyResult<Pending> {
+        guard(|| {
+            let runtime = Arc::clone(&self.runtime);
+            let permission = Permission { force, allow_widening };
+            Pending::spawn(&self.threads, hub, async move {
+                let path = component(path, runtime.config().sandbox.cache_dir.clone()).await?;
+                let report = runtime.deployer().deploy_file(&name, &path, permission).await?;
+                Ok(Done::Report(json!(report).to_string()))
+            })
         })
     }
 
     /// Goes back to the version before, or to the one whose digest begins so.
     #[pyo3(signature = (hub, name, version=None, *, force=false, allow_widening=false))]
-    fn rollback(&self, hub: &Hub, name: String, version: Option<String>, force: bool, allow_widening: bool) -> Pending {
-        let runtime = Arc::clone(&self.runtime);
-        let permission = Permission { force, allow_widening };
-        Pending::spawn(&self.threads, hub, async move {
-            let report = runtime.deployer().rollback(&name, version.as_deref(), permission).await?;
-            Ok(Done::Report(json!(report).to_string()))
+    fn rollback(
+        &self,
+        hub: &Hub,
+        name: String,
+        version: Option<String>,
+        force: bool,
+        allow_widening: bool,
+    ) -> PyResult<Pending> {
+        guard(|| {
+            let runtime = Arc::clone(&self.runtime);
+            let permission = Permission { force, allow_widening };
+            Pending::spawn(&self.threads, hub, async move {
+                let report = runtime.deployer().rollback(&name, version.as_deref(), permission).await?;
+                Ok(Done::Report(json!(report).to_string()))
+            })
         })
     }
 
     /// Serves HTTP and WebSocket on an address of its own, until the engine stops.
     fn serve(&self, hub: &Hub, address: &str) -> PyResult<Pending> {
-        let address: SocketAddr = address.parse().map_err(|_| {
-            PyValueError::new_err(format!("{address} is not an address and a port, such as 127.0.0.1:8000"))
-        })?;
-        let runtime = Arc::clone(&self.runtime);
-        Ok(Pending::spawn(&self.threads, hub, async move {
-            let server = Server::listen(Port::take(address)?, Arc::clone(&runtime))?;
-            let taken = server.local_addr()?;
-            runtime.tasks().spawn(server.run());
-            Ok(Done::Address(taken))
-        }))
+        guard(|| {
+            let address: SocketAddr = address.parse().map_err(|_| {
+                PyValueError::new_err(format!("{address} is not an address and a port, such as 127.0.0.1:8000"))
+            })?;
+            let runtime = Arc::clone(&self.runtime);
+            Ok(Pending::spawn(&self.threads, hub, async move {
+                let server = Server::listen(Port::take(address)?, Arc::clone(&runtime))?;
+                let taken = server.local_addr()?;
+                runtime.tasks().spawn(server.run());
+                Ok(Done::Address(taken))
+            }))
+        })?
     }
 
     /// Ends everything in order. What clients have not read by then is lost; they are told to come back.
-    fn stop(&self, hub: &Hub) -> Pending {
-        self.stopping.store(true, Ordering::Release);
-        let runtime = Arc::clone(&self.runtime);
-        Pending::spawn(&self.threads, hub, async move {
-            runtime.drain().await;
-            Ok(Done::Nothing)
+    fn stop(&self, hub: &Hub) -> PyResult<Pending> {
+        guard(|| {
+            self.stopping.store(true, Ordering::Release);
+            let runtime = Arc::clone(&self.runtime);
+            Pending::spawn(&self.threads, hub, async move {
+                runtime.drain().await;
+                Ok(Done::Nothing)
+            })
         })
     }
 
     /// Never lets go of anything again: after a fork, the threads that would have to end are in another process.
-    fn abandon(&self) {
-        std::mem::forget((Arc::clone(&self.threads), Arc::clone(&self.runtime)));
+    fn abandon(&self) -> PyResult<()> {
+        guard(|| {
+            std::mem::forget((Arc::clone(&self.threads), Arc::clone(&self.runtime)));
+        })
     }
 
     /// A few figures, as JSON text.
-    fn stats(&self) -> String {
-        let generation = self.runtime.generation();
-        let modules: Vec<_> = generation
-            .modules()
-            .iter()
-            .map(|module| {
-                let fields: Vec<_> = module.manifest().fields.iter().map(|field| field.name.as_str()).collect();
-                json!({"name": module.name(), "digest": module.digest(), "fields": fields})
+    fn stats(&self) -> PyResult<String> {
+        guard(|| {
+            let generation = self.runtime.generation();
+            let modules: Vec<_> = generation
+                .modules()
+                .iter()
+                .map(|module| {
+                    let fields: Vec<_> = module.manifest().fields.iter().map(|field| field.name.as_str()).collect();
+                    json!({"name": module.name(), "digest": module.digest(), "fields": fields})
+                })
+                .collect();
+            let (delivery, services) = (self.runtime.delivery().metrics(), self.runtime.services());
+            json!({
+                "generation": generation.number,
+                "modules": modules,
+                "connections": self.runtime.connections().open(),
+                "subscriptions": services.registry.count(),
+                "published": services.bus.metrics().published.get(),
+                "deliveries": delivery.deliveries.get(),
+                "dropped": delivery.dropped.get(),
             })
-            .collect();
-        let (delivery, services) = (self.runtime.delivery().metrics(), self.runtime.services());
-        json!({
-            "generation": generation.number,
-            "modules": modules,
-            "connections": self.runtime.connections().open(),
-            "subscriptions": services.registry.count(),
-            "published": services.bus.metrics().published.get(),
-            "deliveries": delivery.deliveries.get(),
-            "dropped": delivery.dropped.get(),
+            .to_string()
         })
-        .to_string()
     }
 
     /// All metrics as `OpenMetrics` text.
-    fn metrics(&self, py: Python<'_>) -> String {
-        py.detach(|| self.runtime.exposition())
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        guard(|| py.detach(|| self.runtime.exposition()))
     }
 }
 

@@ -30,6 +30,12 @@ create_exception!(
 create_exception!(subcast, PublishError, SubcastError, "An event was refused; nothing of the same call was published.");
 create_exception!(subcast, BusUnavailable, SubcastError, "Events cannot be published now: the manager is not running.");
 create_exception!(subcast, ServeError, SubcastError, "The server cannot listen.");
+create_exception!(
+    subcast,
+    InternalError,
+    SubcastError,
+    "A bug of Subcast: what it was about to do has failed, and nothing else."
+);
 create_exception!(subcast, SubcastWarning, PyRuntimeWarning, "Something works, and probably not as you want it.");
 
 pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -41,6 +47,7 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("PublishError", py.get_type::<PublishError>())?;
     module.add("BusUnavailable", py.get_type::<BusUnavailable>())?;
     module.add("ServeError", py.get_type::<ServeError>())?;
+    module.add("InternalError", py.get_type::<InternalError>())?;
     module.add("SubcastWarning", py.get_type::<SubcastWarning>())
 }
 
@@ -61,7 +68,7 @@ pub(super) enum Failure {
     Stopping,
     /// Nobody waits for it any more.
     Cancelled,
-    /// A bug of ours.
+    /// A bug of ours; see [`super::guard`].
     Panic(String),
 }
 
@@ -80,7 +87,7 @@ impl Failure {
             ),
             Self::Stopping => BusUnavailable::new_err("the manager is stopping"),
             Self::Cancelled => PyValueError::new_err("cancelled"),
-            Self::Panic(message) => SubcastError::new_err(format!("a bug of Subcast: {message}")),
+            Self::Panic(message) => InternalError::new_err(message.clone()),
         }
     }
 }

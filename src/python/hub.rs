@@ -14,6 +14,8 @@ use std::task::Wake;
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
+use super::guard::guard;
+
 /// One per event loop.
 #[pyclass(frozen, module = "subcast._native")]
 pub(super) struct Hub(Arc<Mailbox>);
@@ -47,48 +49,56 @@ impl Hub {
 #[pymethods]
 impl Hub {
     #[new]
-    fn new() -> io::Result<Self> {
-        let (reader, writer) = io::pipe()?;
-        let (rung, came) = (Mutex::default(), Condvar::new());
-        Ok(Self(Arc::new(Mailbox { rung, came, reader, writer })))
+    fn new() -> PyResult<Self> {
+        guard(|| {
+            let (reader, writer) = io::pipe()?;
+            let (rung, came) = (Mutex::default(), Condvar::new());
+            Ok(Self(Arc::new(Mailbox { rung, came, reader, writer })))
+        })?
     }
 
     /// Readable while something waits.
-    fn fileno(&self) -> i32 {
-        self.0.reader.as_raw_fd()
+    fn fileno(&self) -> PyResult<i32> {
+        guard(|| self.0.reader.as_raw_fd())
     }
 
     /// The keys of what waits, at most `limit`; never waits itself.
-    fn drain(&self, limit: usize) -> Vec<u64> {
-        let mut rung = self.0.rung.lock();
-        let count = rung.bells.len().min(limit);
-        let keys = rung.bells.drain(..count).map(|bell| {
-            // Before the loop looks: what comes from here on rings again.
-            bell.has_rung.store(false, Ordering::Release);
-            bell.key
-        });
-        let keys: Vec<_> = keys.collect();
-        if count > 0 && rung.bells.is_empty() {
-            let _ = (&self.0.reader).read(&mut [0]);
-        }
-        keys
+    fn drain(&self, limit: usize) -> PyResult<Vec<u64>> {
+        guard(|| {
+            let mut rung = self.0.rung.lock();
+            let count = rung.bells.len().min(limit);
+            let keys = rung.bells.drain(..count).map(|bell| {
+                // Before the loop looks: what comes from here on rings again.
+                bell.has_rung.store(false, Ordering::Release);
+                bell.key
+            });
+            let keys: Vec<_> = keys.collect();
+            if count > 0 && rung.bells.is_empty() {
+                let _ = (&self.0.reader).read(&mut [0]);
+            }
+            keys
+        })
     }
 
     /// Blocks until something waits. False once the hub is closed. For loops that cannot watch a pipe.
-    fn wait(&self, py: Python<'_>) -> bool {
-        py.detach(|| {
-            let mut rung = self.0.rung.lock();
-            self.0.came.wait_while(&mut rung, |rung| rung.bells.is_empty() && !rung.closed);
-            !rung.closed
+    fn wait(&self, py: Python<'_>) -> PyResult<bool> {
+        guard(|| {
+            py.detach(|| {
+                let mut rung = self.0.rung.lock();
+                self.0.came.wait_while(&mut rung, |rung| rung.bells.is_empty() && !rung.closed);
+                !rung.closed
+            })
         })
     }
 
     /// Nobody listens any more.
-    fn close(&self) {
-        let mut rung = self.0.rung.lock();
-        rung.closed = true;
-        rung.bells.clear();
-        self.0.came.notify_all();
+    fn close(&self) -> PyResult<()> {
+        guard(|| {
+            let mut rung = self.0.rung.lock();
+            rung.closed = true;
+            rung.bells.clear();
+            self.0.came.notify_all();
+        })
     }
 }
 

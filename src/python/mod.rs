@@ -8,6 +8,7 @@ mod connection;
 mod convert;
 mod engine;
 mod errors;
+mod guard;
 mod hub;
 mod pending;
 mod question;
@@ -16,18 +17,20 @@ use std::ffi::OsString;
 
 use pyo3::prelude::*;
 
+use self::guard::guard;
+
 use crate::{cli, sandbox};
 
 /// Runs the command line; returns the exit status.
 #[pyfunction]
-fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
-    py.detach(|| cli::run(words))
+fn main(py: Python<'_>, words: Vec<OsString>) -> PyResult<u8> {
+    guard(|| py.detach(|| cli::run(words)))
 }
 
 /// Names the command that compiles modules in a child process: this process is a Python, and not `subcast`.
 #[pyfunction]
-fn compile_with(command: Vec<OsString>) {
-    sandbox::compile_with(command);
+fn compile_with(command: Vec<OsString>) -> PyResult<()> {
+    guard(|| sandbox::compile_with(command))
 }
 
 #[pymodule(gil_used = false)]

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, Threads};
 use super::errors::Failure;
+use super::guard::{guard, told};
 use super::hub::{Bell, Hub};
 
 /// What came of it.
@@ -48,7 +49,9 @@ impl Pending {
         };
         threads.spawn(async move {
             let result = tokio::select! {
-                result = AssertUnwindSafe(work).catch_unwind() => result.unwrap_or_else(|panic| Err(panicked(&*panic))),
+                result = AssertUnwindSafe(work).catch_unwind() => {
+                    result.unwrap_or_else(|panic| Err(Failure::Panic(told(&*panic))))
+                },
                 () = cancelled.cancelled() => Err(Failure::Cancelled),
             };
             *done.lock() = Some(result);
@@ -62,36 +65,35 @@ impl Pending {
 impl Pending {
     /// Under which the hub announces the end.
     #[getter]
-    fn key(&self) -> u64 {
-        self.bell.key()
+    fn key(&self) -> PyResult<u64> {
+        guard(|| self.bell.key())
     }
 
     /// What came of it, once; raises what went wrong. To be called when the hub has announced the end.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        drop(self.threads.lock().take());
-        let result = self.done.lock().take().unwrap_or(Err(Failure::Cancelled));
-        match result.map_err(|failure| failure.into_py(py))? {
-            Done::Nothing => Ok(py.None()),
-            Done::Engine(engine) => Ok(Py::new(py, engine)?.into_any()),
-            Done::Report(text) => Ok(text.into_pyobject(py)?.into_any().unbind()),
-            Done::Address(address) => {
-                Ok((address.ip().to_string(), address.port()).into_pyobject(py)?.into_any().unbind())
+        guard(|| {
+            drop(self.threads.lock().take());
+            let result = self.done.lock().take().unwrap_or(Err(Failure::Cancelled));
+            match result.map_err(|failure| failure.into_py(py))? {
+                Done::Nothing => Ok(py.None()),
+                Done::Engine(engine) => Ok(Py::new(py, engine)?.into_any()),
+                Done::Report(text) => Ok(text.into_pyobject(py)?.into_any().unbind()),
+                Done::Address(address) => {
+                    Ok((address.ip().to_string(), address.port()).into_pyobject(py)?.into_any().unbind())
+                }
             }
-        }
+        })?
     }
 
     /// Whether it has ended.
-    fn is_done(&self) -> bool {
-        self.done.lock().is_some()
+    fn is_done(&self) -> PyResult<bool> {
+        guard(|| self.done.lock().is_some())
     }
 
     /// Nobody waits for it any more.
-    fn cancel(&self) {
-        self.cancelled.cancel();
+    fn cancel(&self) -> PyResult<()> {
+        guard(|| {
+            self.cancelled.cancel();
+        })
     }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Failure::Panic(text.unwrap_or("a panic").to_owned())
 }

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::convert::to_json;
+use super::guard::guard;
 use super::hub::{Bell, Mailbox};
 use crate::auth::{self, Ask, Refused, Shown};
 use crate::runtime::config::Config;
@@ -71,28 +72,32 @@ pub(super) fn ask(threads: Handle, mailbox: &Arc<Mailbox>, questions: &Arc<Quest
 impl Question {
     /// The payload of `connection_init` as JSON text, if it had one.
     #[getter]
-    fn payload(&self) -> Option<&str> {
-        self.payload.as_deref()
+    fn payload(&self) -> PyResult<Option<&str>> {
+        guard(|| self.payload.as_deref())
     }
 
     /// Headers of the request, in lower case.
     #[getter]
-    fn headers(&self) -> Vec<(String, String)> {
-        self.headers.clone()
+    fn headers(&self) -> PyResult<Vec<(String, String)>> {
+        guard(|| self.headers.clone())
     }
 
     /// Lets the client in, with these claims.
     fn accept(&self, claims: &Bound<'_, PyAny>) -> PyResult<()> {
-        let text = to_json(claims, "claims")?;
-        let claims = serde_json::from_str(&text)
-            .map_err(|_| PyTypeError::new_err("on_authenticate must return a mapping of claims, or None"))?;
-        self.answer(Ok(claims));
-        Ok(())
+        guard(|| {
+            let text = to_json(claims, "claims")?;
+            let claims = serde_json::from_str(&text)
+                .map_err(|_| PyTypeError::new_err("on_authenticate must return a mapping of claims, or None"))?;
+            self.answer(Ok(claims));
+            Ok(())
+        })?
     }
 
     /// Keeps it out. The reason goes into the log.
-    fn refuse(&self, reason: String) {
-        self.answer(Err(reason));
+    fn refuse(&self, reason: String) -> PyResult<()> {
+        guard(|| {
+            self.answer(Err(reason));
+        })
     }
 }
 

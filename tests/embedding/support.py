@@ -118,6 +118,14 @@ class Client:
         return self.socket.close_code, self.socket.close_reason
 
 
+def run(script: str, *flags: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A process of its own, in which this module is imported and every warning is an error."""
+    program = f"import sys; sys.path.insert(0, {str(HERE)!r}); from support import *\n{script}"
+    return subprocess.run(
+        [sys.executable, "-W", "error", *flags, "-c", program], text=True, capture_output=True, timeout=60, **options
+    )
+
+
 async def until(what: str, holds: Any) -> None:
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while not holds():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import CACHE, HERE, manager, module, until
+from support import CACHE, manager, module, run, until
 
 import subcast
 from subcast import (
@@ -213,13 +213,6 @@ def test_several_workers_are_warned_of_the_memory_bus(monkeypatch: pytest.Monkey
         await subscriptions.stop()
 
     asyncio.run(scenario())
-
-
-def run(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    program = f"import sys; sys.path.insert(0, {str(HERE)!r}); from support import *\n{script}"
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], text=True, capture_output=True, timeout=60, **options
-    )
 
 
 @pytest.mark.parametrize(
