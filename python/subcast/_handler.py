@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL = "graphql-transport-ws"
 _INTERNAL_ERROR = 1011
+_SERVICE_RESTART = 1012
 _TRY_AGAIN_LATER = 1013
 _SUBPROTOCOL_NOT_ACCEPTABLE = 4406
 _FORBIDDEN = 1008
@@ -57,6 +58,11 @@ class GraphQLTransportWSHandler:
             await driver.run()
         except Disconnected:
             pass
+        except asyncio.CancelledError:
+            # The server ends, and has not told the application yet: the client need not take it for an error.
+            if adapter.is_connected:
+                await _close(adapter, _SERVICE_RESTART, "Service restart")
+            raise
         finally:
             hub.forget(connection.key)
             self._manager._drivers.discard(driver)
