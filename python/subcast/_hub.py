@@ -64,7 +64,8 @@ class Hub:
     def close(self) -> None:
         """Nothing is handed out any more."""
         if self._pump is None:
-            self.loop.remove_reader(self.native.fileno())
+            if not self.loop.is_closed():
+                self.loop.remove_reader(self.native.fileno())
             self.native.close()
         else:
             self.native.close()

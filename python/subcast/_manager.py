@@ -116,10 +116,21 @@ class SubscriptionManager:
         self._state = "running"
 
     async def stop(self) -> None:
-        """Tell clients to come back, end what runs, and let go of everything. Does nothing if it is not running."""
+        """Tell clients to come back, end what runs, and let go of everything. Does nothing if it is not running.
+
+        Raises `RuntimeError` on another event loop than the one that started it, unless that one is closed.
+        """
         engine, hub = self._engine, self._hub
         if self._state != "running" or engine is None or hub is None:
             return
+        if hub.loop is not asyncio.get_running_loop():
+            if not hub.loop.is_closed():
+                raise RuntimeError("this manager was started on another event loop: stop it there")
+            # Its connections and questions have ended with their loop.
+            self._drivers.clear()
+            self._questions.clear()
+            hub.close()
+            hub = Hub(asyncio.get_running_loop(), self._on_questions)
         self._state = "stopping"
         try:
             drivers = list(self._drivers)

@@ -215,29 +215,6 @@ def test_several_workers_are_warned_of_the_memory_bus(monkeypatch: pytest.Monkey
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("end", "code"), [("return", 0), ("sys.exit(7)", 7), ("raise ValueError('on purpose')", 1), ("os._exit(3)", 3)]
-)
-def test_a_process_ends_although_its_manager_was_not_stopped(end: str, code: int) -> None:
-    began = time.monotonic()
-    done = run(
-        f"""
-import sys, os
-async def main():
-    subscriptions = manager()
-    await subscriptions.start()
-    for seq in range(1000):
-        subscriptions.publish("counted", "counts", {{"seq": seq}})
-    {end}
-asyncio.run(main())
-"""
-    )
-    assert done.returncode == code, done.stderr
-    assert time.monotonic() - began < 20
-    if code == 0:
-        assert done.stderr == ""
-
-
 def test_a_forked_process_is_told_to_start_its_own() -> None:
     done = run(
         """
