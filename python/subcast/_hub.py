@@ -5,13 +5,19 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from subcast import _native
+from subcast import _log, _native
 
 _PER_TURN = 256
 """What is handed out before the loop's other callbacks get their turn."""
 
 QUESTIONS = 0
 """The key of questions; see `src/python/question.rs`."""
+
+LOG = 1
+"""The key of the log; see `src/python/log.rs`."""
+
+_LOOK_AGAIN = 1.0
+"""Seconds after which a changed level of the logger is noticed."""
 
 
 class Listener(Protocol):
@@ -31,6 +37,7 @@ class Hub:
         self._listeners: dict[int, Listener] = {}
         self._futures: dict[int, asyncio.Future[None]] = {}
         self._pump: threading.Thread | None = None
+        self._follow_level()
         try:
             loop.add_reader(self.native.fileno(), self._drain)
         except NotImplementedError:
@@ -62,7 +69,9 @@ class Hub:
         return pending.result()
 
     def close(self) -> None:
-        """Nothing is handed out any more."""
+        """Nothing is handed out any more, after what was logged."""
+        self._timer.cancel()
+        _log.deliver()
         if self._pump is None:
             if not self.loop.is_closed():
                 self.loop.remove_reader(self.native.fileno())
@@ -72,6 +81,10 @@ class Hub:
             self._drained.set()
             self._pump.join()
 
+    def _follow_level(self) -> None:
+        _log.follow_level()
+        self._timer = self.loop.call_later(_LOOK_AGAIN, self._follow_level)
+
     def _drain(self) -> None:
         for key in self.native.drain(_PER_TURN):
             listener = self._listeners.get(key)
@@ -79,6 +92,8 @@ class Hub:
                 listener.ring()
             elif key == QUESTIONS:
                 self._on_question()
+            elif key == LOG:
+                _log.deliver()
             elif (future := self._futures.get(key)) is not None and not future.done():
                 future.set_result(None)
 

@@ -201,9 +201,10 @@ class SubscriptionManager:
 
     def publish(self, event_type: str, channel: str, data: Any) -> None:
         """`publish_event` for code that is not async, from any thread. Blocks only while there is no room."""
-        if self._engine is None:
+        engine = self._engine
+        if engine is None:
             raise self._not_running()
-        self._engine.publish(event_type, channel, data, None)
+        engine.publish(event_type, channel, data, None)
 
     # --- resolvers ---
 
@@ -268,9 +269,10 @@ class SubscriptionManager:
         return engine, hub
 
     def _running(self) -> _native.Engine:
-        if self._engine is None:
+        engine = self._engine
+        if engine is None:
             raise RuntimeError(self._why_not())
-        return self._engine
+        return engine
 
     def _hub_here(self) -> Hub | None:
         """The hub, if this is its thread."""

@@ -19,7 +19,9 @@ __all__ = [
     "SubcastWarning",
     "__version__",
     "compile_with",
+    "log_records",
     "main",
+    "set_log_level",
     "start",
 ]
 __version__: str
@@ -53,6 +55,11 @@ class SubcastWarning(RuntimeWarning):
 
 def main(words: Sequence[str]) -> int: ...
 def compile_with(command: Sequence[str]) -> None: ...
+def set_log_level(level: int) -> None: ...
+def log_records() -> tuple[
+    list[tuple[int, str, str, str | None, int | None, float, list[tuple[str, str]]]],
+    int,
+]: ...
 def start(
     hub: Hub,
     *,

@@ -90,13 +90,15 @@ impl Connection {
     /// rings.
     fn poll<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Option<Goodbye>)> {
         guard(|| {
+            // Nothing of Python is made under the lock: without the interpreter's lock that could wait for somebody who
+            // waits for this one.
             let (mut frames, mut close) = (Vec::new(), None);
             self.with(|session| {
                 let mut context = Context::from_waker(&self.waker);
                 while close.is_none() && frames.len() < FRAMES {
                     match session.poll_transmit() {
-                        Some(Transmit::Text(text)) => frames.push(PyString::new(py, &text)),
-                        Some(Transmit::Ping) => frames.push(PyString::intern(py, PING)),
+                        Some(Transmit::Text(text)) => frames.push(Some(text)),
+                        Some(Transmit::Ping) => frames.push(None),
                         Some(Transmit::Close(code, reason)) => {
                             close = Some((code.as_u16(), reason.as_str().to_owned()));
                         }
@@ -112,6 +114,10 @@ impl Connection {
                         }
                     }
                 }
+            });
+            let frames = frames.iter().map(|text| match text {
+                Some(text) => PyString::new(py, text),
+                None => PyString::intern(py, PING),
             });
             Ok((PyList::new(py, frames)?, close))
         })?

@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 /// Deeper values are refused; events allow 64 levels.
@@ -73,7 +74,8 @@ fn write(value: &Bound<'_, PyAny>, out: &mut String, depth: usize) -> Result<(),
         };
         out.push_str(&number.to_string());
     } else if let Ok(members) = value.cast::<PyDict>() {
-        object(members, out, depth)?;
+        // Without the interpreter's lock another thread may be changing it.
+        with_critical_section(members, || object(members, out, depth))?;
     } else if let Ok(items) = value.cast::<PyList>() {
         list(items.iter(), out, depth)?;
     } else if let Ok(items) = value.cast::<PyTuple>() {

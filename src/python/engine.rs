@@ -16,6 +16,7 @@ use super::convert::to_json;
 use super::errors::Failure;
 use super::guard::guard;
 use super::hub::{Hub, Mailbox};
+use super::log;
 use super::pending::{Done, Pending};
 use super::question::{Question, Questions, ask};
 use crate::componentize;
@@ -99,6 +100,7 @@ async fn begin(start: Start, threads: Arc<Threads>, mailbox: Arc<Mailbox>) -> Re
     });
     let overrides = Overrides { settings, modules: modules.collect(), ..Overrides::default() };
     let mut config = Config::load(file.as_deref(), cli::environment(), overrides)?;
+    log::start(&config.telemetry.log);
     for module in &mut config.modules {
         if let Some(path) = &module.path {
             module.path = Some(component(path.clone(), config.sandbox.cache_dir.clone()).await?);

@@ -15,10 +15,15 @@ use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
 use super::guard::guard;
+use super::log::{self, LOG};
 
 /// One per event loop.
 #[pyclass(frozen, module = "subcast._native")]
-pub(super) struct Hub(Arc<Mailbox>);
+pub(super) struct Hub {
+    mailbox: Arc<Mailbox>,
+    /// Rings for records of the log, as long as the hub lives.
+    _log: Arc<Bell>,
+}
 
 pub(super) struct Mailbox {
     rung: Mutex<Rung>,
@@ -42,7 +47,7 @@ pub(super) struct Bell {
 
 impl Hub {
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.0
+        &self.mailbox
     }
 }
 
@@ -53,19 +58,22 @@ impl Hub {
         guard(|| {
             let (reader, writer) = io::pipe()?;
             let (rung, came) = (Mutex::default(), Condvar::new());
-            Ok(Self(Arc::new(Mailbox { rung, came, reader, writer })))
+            let mailbox = Arc::new(Mailbox { rung, came, reader, writer });
+            let log = mailbox.bell_with(LOG);
+            log::announce_to(&log);
+            Ok(Self { mailbox, _log: log })
         })?
     }
 
     /// Readable while something waits.
     fn fileno(&self) -> PyResult<i32> {
-        guard(|| self.0.reader.as_raw_fd())
+        guard(|| self.mailbox.reader.as_raw_fd())
     }
 
     /// The keys of what waits, at most `limit`; never waits itself.
     fn drain(&self, limit: usize) -> PyResult<Vec<u64>> {
         guard(|| {
-            let mut rung = self.0.rung.lock();
+            let mut rung = self.mailbox.rung.lock();
             let count = rung.bells.len().min(limit);
             let keys = rung.bells.drain(..count).map(|bell| {
                 // Before the loop looks: what comes from here on rings again.
@@ -74,7 +82,7 @@ impl Hub {
             });
             let keys: Vec<_> = keys.collect();
             if count > 0 && rung.bells.is_empty() {
-                let _ = (&self.0.reader).read(&mut [0]);
+                let _ = (&self.mailbox.reader).read(&mut [0]);
             }
             keys
         })
@@ -84,8 +92,8 @@ impl Hub {
     fn wait(&self, py: Python<'_>) -> PyResult<bool> {
         guard(|| {
             py.detach(|| {
-                let mut rung = self.0.rung.lock();
-                self.0.came.wait_while(&mut rung, |rung| rung.bells.is_empty() && !rung.closed);
+                let mut rung = self.mailbox.rung.lock();
+                self.mailbox.came.wait_while(&mut rung, |rung| rung.bells.is_empty() && !rung.closed);
                 !rung.closed
             })
         })
@@ -94,10 +102,10 @@ impl Hub {
     /// Nobody listens any more.
     fn close(&self) -> PyResult<()> {
         guard(|| {
-            let mut rung = self.0.rung.lock();
+            let mut rung = self.mailbox.rung.lock();
             rung.closed = true;
             rung.bells.clear();
-            self.0.came.notify_all();
+            self.mailbox.came.notify_all();
         })
     }
 }
@@ -105,8 +113,8 @@ impl Hub {
 impl Mailbox {
     /// A bell with a key of its own.
     pub(super) fn bell(self: &Arc<Self>) -> Arc<Bell> {
-        // Zero is for questions; see there.
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // Zero is for questions and one for the log; see there.
+        static NEXT: AtomicU64 = AtomicU64::new(LOG + 1);
         self.bell_with(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -120,14 +128,15 @@ impl Bell {
         self.key
     }
 
-    pub(super) fn ring(self: &Arc<Self>) {
+    /// False if nobody listens any more.
+    pub(super) fn ring(self: &Arc<Self>) -> bool {
         if self.has_rung.swap(true, Ordering::AcqRel) {
-            return;
+            return true;
         }
         let mailbox = &self.mailbox;
         let mut rung = mailbox.rung.lock();
         if rung.closed {
-            return;
+            return false;
         }
         rung.bells.push_back(Arc::clone(self));
         if rung.bells.len() == 1 {
@@ -135,6 +144,7 @@ impl Bell {
             let _ = (&mailbox.writer).write(&[0]);
             mailbox.came.notify_one();
         }
+        true
     }
 }
 

@@ -10,6 +10,7 @@ mod engine;
 mod errors;
 mod guard;
 mod hub;
+mod log;
 mod pending;
 mod question;
 
@@ -33,6 +34,19 @@ fn compile_with(command: Vec<OsString>) -> PyResult<()> {
     guard(|| sandbox::compile_with(command))
 }
 
+/// Nothing below this level is wanted of the log, as Python counts.
+#[pyfunction]
+fn set_log_level(level: u8) -> PyResult<()> {
+    guard(|| log::set_level(level))
+}
+
+/// What was logged since the last time, and how many records found no place. A row: level as Python counts, target,
+/// message, file, line, seconds since 1970, fields.
+#[pyfunction]
+fn log_records() -> PyResult<(Vec<log::Row>, u64)> {
+    guard(log::take)
+}
+
 #[pymodule(gil_used = false)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -44,5 +58,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<question::Question>()?;
     module.add_function(wrap_pyfunction!(compile_with, module)?)?;
     module.add_function(wrap_pyfunction!(engine::start, module)?)?;
-    module.add_function(wrap_pyfunction!(main, module)?)
+    module.add_function(wrap_pyfunction!(log_records, module)?)?;
+    module.add_function(wrap_pyfunction!(main, module)?)?;
+    module.add_function(wrap_pyfunction!(set_log_level, module)?)
 }

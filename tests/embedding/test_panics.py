@@ -52,7 +52,7 @@ def test_every_entry_is_guarded() -> None:
             while not line.endswith("{"):
                 line = next(lines)
             first = next(lines).strip()
-            assert first.startswith("guard(|| "), f"{path.name}: {found[1]}() begins with {first}"
+            assert first.startswith("guard("), f"{path.name}: {found[1]}() begins with {first}"
             if first.endswith("{"):
                 while (line := next(lines)) != f"{indent}    }})" and line != f"{indent}    }})?":
                     assert line.startswith(f"{indent}        ") or not line, f"{path.name}: {found[1]}(): {line}"
