@@ -27,6 +27,7 @@ pub mod manifest;
 pub mod modules;
 pub mod outbox;
 pub mod outcome;
+pub mod pace;
 pub mod policy;
 pub mod position;
 pub mod principal;

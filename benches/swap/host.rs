@@ -1,12 +1,12 @@
 //! The host: the release binary in a process of its own.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 pub struct Host {
@@ -46,18 +46,23 @@ impl Host {
         assert!(status.await.unwrap().success());
     }
 
+    /// Deploys like an operator does: not on a thread on which clients read, since sending megabytes would hold them up.
     pub async fn deploy(&self, module: &Path) -> Value {
-        let component = tokio::fs::read(module).await.unwrap();
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = format!(
-            "PUT /admin/modules/swap HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
-            self.address,
-            component.len()
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&component).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let (address, module) = (self.address, module.to_owned());
+        let deployed = tokio::task::spawn_blocking(move || {
+            let component = std::fs::read(module).unwrap();
+            let mut stream = TcpStream::connect(address).unwrap();
+            let head = format!(
+                "PUT /admin/modules/swap HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
+                component.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&component).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let answer = deployed.await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let report: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
         assert_eq!(report["unchanged"], false);

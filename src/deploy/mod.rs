@@ -33,6 +33,7 @@ pub use store::StoreError;
 
 use crate::delivery::Delivery;
 use crate::modules::Generation;
+use crate::pace;
 use crate::registry::Registry;
 use crate::sandbox::{Module, Sandbox};
 pub use record::Records;
@@ -81,12 +82,13 @@ impl Upload {
     /// Appends all of a file.
     fn copy(&mut self, mut file: &File) -> Result<(), DeployError> {
         file.rewind()?;
-        let mut chunk = vec![0; 1 << 20];
+        let mut chunk = vec![0; pace::BYTES];
         loop {
             match file.read(&mut chunk)? {
                 0 => return Ok(()),
                 count => self.write(&chunk[..count])?,
             }
+            pace::pause();
         }
     }
 }
@@ -157,8 +159,7 @@ impl Deployer {
 
     async fn copy(&self, name: &str, file: File) -> Result<Upload, DeployError> {
         let mut upload = self.receive(name).await?;
-        let copied = tokio::task::spawn_blocking(move || upload.copy(&file).map(|()| upload));
-        copied.await.map_err(io::Error::other)?
+        beside(move || upload.copy(&file).map(|()| upload)).await?
     }
 
     /// Deploys every configured file that is another one than before. What is refused is in the log, and what was live in
@@ -222,7 +223,7 @@ impl Deployer {
         work: impl FnOnce(&mut Records) -> T + Send + 'static,
     ) -> Result<T, DeployError> {
         let records = Arc::clone(&self.records);
-        tokio::task::spawn_blocking(move || work(&mut records.lock())).await.map_err(|_| DeployError::Stopping)
+        beside(move || work(&mut records.lock())).await
     }
 
     fn live(&self, name: &str) -> Option<Arc<Module>> {
@@ -310,8 +311,15 @@ impl Deployer {
             }
             None => None,
         };
-        let next = generation.next(replaced(&generation, name, new), self.config.graphql.clone())?;
-        report.widened = generation.loosened_by(&next);
+        let (modules, limits, before) =
+            (replaced(&generation, name, new), self.config.graphql.clone(), Arc::clone(&generation));
+        let (next, widened) = beside(move || {
+            let next = before.next(modules, limits)?;
+            let widened = before.loosened_by(&next);
+            Ok::<_, DeployError>((next, widened))
+        })
+        .await??;
+        report.widened = widened;
         if !permission.allow_widening && !report.widened.is_empty() {
             return Err(DeployError::Widening(report.widened));
         }
@@ -321,11 +329,11 @@ impl Deployer {
         self.with_records(move |records| records.save_live(&module)).await??;
 
         let preparation = self.registry.prepare(Arc::new(next));
-        let entered = tokio::task::spawn_blocking(move || {
+        let preparation = beside(move || {
             preparation.enter_all();
             preparation
-        });
-        let preparation = entered.await.map_err(|_| DeployError::Stopping)?;
+        })
+        .await?;
         let unfit = preparation.unfit();
         if !permission.force && !unfit.is_empty() {
             return Err(DeployError::Unfit(unfit));
@@ -344,7 +352,7 @@ impl Deployer {
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!(module = name, "the version before still had answers to come when its time was up");
         }
-        published.finish();
+        let _ = beside(move || published.finish()).await;
         report.ms.drained = milliseconds(began);
         log(&report);
         Ok(report)
@@ -369,6 +377,11 @@ async fn hashed(path: &Path) -> io::Result<(File, String)> {
     let mut file = File::open(path)?;
     let hashed = tokio::task::spawn_blocking(move || store::hash(&mut file).map(|(digest, _)| (file, digest)));
     hashed.await.map_err(io::Error::other)?
+}
+
+/// Does what takes milliseconds where nobody waits for the thread.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DeployError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| DeployError::Stopping)
 }
 
 fn milliseconds(began: Instant) -> u64 {

@@ -14,6 +14,7 @@ use tempfile::{NamedTempFile, TempDir};
 use thiserror::Error;
 
 use super::history::Record;
+use crate::pace;
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
@@ -233,7 +234,7 @@ fn lock_file(path: &Path) -> io::Result<File> {
 /// sha256 and size of a file.
 pub(super) fn hash(file: &mut File) -> io::Result<(String, u64)> {
     let mut hasher = Sha256::new();
-    let mut chunk = vec![0; 1 << 20];
+    let mut chunk = vec![0; pace::BYTES];
     let mut size = 0;
     loop {
         match file.read(&mut chunk)? {
@@ -241,6 +242,7 @@ pub(super) fn hash(file: &mut File) -> io::Result<(String, u64)> {
             count => {
                 hasher.update(&chunk[..count]);
                 size += count as u64;
+                pace::pause();
             }
         }
     }

@@ -14,6 +14,7 @@ use super::{Registry, SubscribeError, Unserved};
 use crate::graphql::Plan;
 use crate::ids::SubscriptionId;
 use crate::modules::Generation;
+use crate::pace;
 
 /// Subscriptions of one field that the next generation cannot serve.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,6 +86,7 @@ impl Preparation {
                     selection,
                 });
                 self.enter(plan, member);
+                pace::pause();
             }
         }
     }
@@ -160,6 +162,7 @@ fn forget(roster: &Arc<Roster>) {
         for (_, member) in cohort.everyone() {
             member.subscription.leave(roster);
         }
+        pace::pause();
     }
 }
 

@@ -14,6 +14,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
+use crate::pace;
+
 /// Compiled modules that are kept, 36 MB each; the one unused for the longest time goes first.
 const KEPT: usize = 32;
 const KEY_BYTES: usize = 32;
@@ -121,12 +123,13 @@ impl Cache {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(io::Error::other)?;
         mac.update(name.as_bytes());
         mac.update(b"\0");
-        let mut chunk = vec![0; 1 << 20];
+        let mut chunk = vec![0; pace::BYTES];
         loop {
             match file.read(&mut chunk)? {
                 0 => return Ok(mac),
                 count => mac.update(&chunk[..count]),
             }
+            pace::pause();
         }
     }
 

@@ -1,5 +1,6 @@
 //! From a file to a module that can be called: read, check, compile unless that was done before, start, describe.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use super::state::State;
 use super::thread::Command;
 use super::{Sandbox, Shared};
 use crate::manifest::Manifest;
+use crate::pace;
 use crate::text::quoted;
 
 /// Bytes of what wasmtime says about a module that are told; it quotes names of the component.
@@ -69,13 +71,13 @@ impl Sandbox {
     /// The first time, this compiles for some seconds in a process of its own; the result is kept, and the next time
     /// takes milliseconds.
     pub async fn load(&self, name: &str, path: &Path, limits: Limits) -> Result<Arc<Module>, LoadError> {
-        let bytes = read(path).await?;
-        component::check(&bytes)?;
-        let digest = hex::encode(Sha256::digest(&bytes));
+        let path = path.to_owned();
+        let (bytes, digest) = blocking(move || read(&path)).await??;
         let size = bytes.len() as u64;
         let component = self.shared.component(&digest, bytes).await?;
-        let pre = self.shared.linker.instantiate_pre(&component).and_then(ResolverPre::new);
-        let pre = pre.map_err(|error| LoadError::Link(quoted(&format!("{error:#}"), QUOTED)))?;
+        let shared = Arc::clone(&self.shared);
+        let pre = blocking(move || shared.linker.instantiate_pre(&component).and_then(ResolverPre::new));
+        let pre = pre.await?.map_err(|error| LoadError::Link(quoted(&format!("{error:#}"), QUOTED)))?;
 
         let suppressed = self.shared.host.metrics.log_lines_suppressed.clone();
         let log = Arc::new(GuestLog::new(name, limits.log_bytes, suppressed));
@@ -150,15 +152,23 @@ impl Shared {
     }
 }
 
-async fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let size = tokio::fs::metadata(path).await?.len();
+/// The file's content if it can be a module, and its sha256.
+fn read(path: &Path) -> Result<(Vec<u8>, String), LoadError> {
+    let size = fs::metadata(path)?.len();
     if size > component::MOST_BYTES {
         return Err(LoadError::TooLarge { size, most: component::MOST_BYTES });
     }
-    Ok(tokio::fs::read(path).await?)
+    let bytes = fs::read(path)?;
+    component::check(&bytes)?;
+    let mut hasher = Sha256::new();
+    for chunk in bytes.chunks(pace::BYTES) {
+        hasher.update(chunk);
+        pace::pause();
+    }
+    Ok((bytes, hex::encode(hasher.finalize())))
 }
 
-/// Runs something that reads large files where it holds nobody up.
+/// Runs something that takes long where it holds nobody up.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Read(std::io::Error::other(error)))
 }

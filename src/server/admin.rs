@@ -182,6 +182,8 @@ async fn receive(body: &mut Incoming, upload: &mut Upload) -> Result<(), Refused
             Ok(Some(Ok(frame))) => {
                 if let Some(part) = frame.data_ref() {
                     upload.write(part)?;
+                    // Writing and hashing take their time: the thread's other connections come in between.
+                    tokio::task::yield_now().await;
                 }
             }
             Ok(None) => return Ok(()),
