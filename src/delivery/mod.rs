@@ -18,6 +18,7 @@ use crate::bus::Sequenced;
 use crate::graphql::{Projected, Selection};
 use crate::outbox::{Payload, Pushed};
 use crate::outcome::{Job, Outcome};
+use crate::pace;
 use crate::registry::{Answer, Cohort, Match, Member, PlanGroup, Preparation, Published, Registry, Unfit};
 use crate::sandbox::Sandbox;
 use failure::FailureLog;
@@ -208,7 +209,7 @@ impl Delivery {
         let project = |selection: Arc<Selection>| {
             let mut text = String::with_capacity(value.len() + 64);
             // The kernel lets who computes go on for several milliseconds, also while those wait that serve sockets.
-            let projected = selection.project_gently(value, std::thread::yield_now, &mut text);
+            let projected = selection.project_gently(value, pace::pause, &mut text);
             let payload = self.projected(&cohort, &projected, text);
             (selection, payload)
         };

@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::turn_clock::TurnClock;
+use crate::pace;
 
 /// The long calls of one module on one thread.
 #[derive(Debug, Default)]
@@ -59,9 +60,8 @@ impl Place {
     /// Lets the other tasks of the thread go ahead, then passes the turn on, and resolves when it comes back.
     pub(super) async fn give_way(self: Arc<Self>) {
         self.giving_way.store(true, Ordering::Relaxed);
-        // To other threads first: the kernel lets who computes go on for several milliseconds, also while those wait that
-        // serve sockets.
-        std::thread::yield_now();
+        // To other threads first: those that serve sockets may be waiting for the core.
+        pace::pause();
         // Before the turn is passed on: whoever gets it would run at once, and timers and other threads' messages would
         // have to wait. A plain wake-up has that fault; see docs/architecture.md.
         tokio::task::yield_now().await;
