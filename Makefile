@@ -26,7 +26,7 @@ PYTHON_SOURCES := guest-python python tests examples scripts benches
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 # --- what people call ---
 
@@ -35,7 +35,7 @@ demo: binary $(PYTHON_READY) ## real stock prices to subscribers; Ctrl-C or DEMO
 	@$(BIN)/python examples/market/demo.py
 
 .PHONY: test
-test: test-rust test-python test-clients test-embedding ## all tests
+test: test-rust test-python test-clients test-embedding test-embedding-clients ## all tests
 
 .PHONY: lint
 lint: lint-rust lint-python ## formatting and static checks
@@ -87,6 +87,16 @@ test-embedding: $(EMBEDDING)/.ready ## the wheel, installed: FastAPI, Starlette 
 	cd python && $(EMBEDDING)/bin/python -m mypy --strict .
 	$(EMBEDDING)/bin/python -m mypy.stubtest subcast._native
 	$(EMBEDDING)/bin/python -m pytest -q tests/embedding
+
+# Behind hypercorn `gql` has to be told one subprotocol: see docs/embedding.md.
+.PHONY: test-embedding-clients
+test-embedding-clients: export EMBEDDING := $(EMBEDDING)
+test-embedding-clients: $(EMBEDDING)/.ready $(NODE_READY) ## the same clients against FastAPI on uvicorn, Starlette on hypercorn
+	cd tests/clients && SUBCAST=$(CURDIR)/tests/embedding/fastapi-uvicorn PATH="$(BIN):$$PATH" node --test
+	cd tests/clients && SUBCAST=$(CURDIR)/tests/embedding/starlette-hypercorn PATH="$(BIN):$$PATH" node --test
+	SUBCAST=$(CURDIR)/tests/embedding/fastapi-uvicorn $(BIN)/python -m pytest -q tests/clients
+	GQL_SUBPROTOCOLS=graphql-transport-ws SUBCAST=$(CURDIR)/tests/embedding/starlette-hypercorn \
+		$(BIN)/python -m pytest -q tests/clients
 
 .PHONY: test-planted
 test-planted: $(RUST_READY) $(PYTHON_READY) ## bugs planted into the projection on purpose: are all of them caught?
