@@ -1,6 +1,7 @@
 //! A session, driven by an event loop of Python: text in, text out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use pyo3::types::{PyList, PyString};
 
 use super::guard::guard;
 use super::hub::{Bell, Mailbox};
+use crate::protocol::CloseCode;
 use crate::runtime::{Seat, Taken};
 use crate::session::{Services, Session, Transmit};
 
@@ -29,6 +31,9 @@ type Goodbye = (u16, String);
 pub(super) struct Connection {
     bell: Arc<Bell>,
     waker: Waker,
+    max_message: usize,
+    /// The client has sent more than `max_message` bytes at once: nothing of it is heard any more.
+    is_too_large: AtomicBool,
     /// `None` once it is closed.
     session: Mutex<Option<(Session, Taken)>>,
 }
@@ -39,11 +44,13 @@ impl Connection {
         services: Arc<Services>,
         headers: Vec<(String, String)>,
         seat: Seat,
+        max_message: usize,
     ) -> Self {
         let bell = mailbox.bell();
         let waker = Waker::from(Arc::clone(&bell));
         let session = Session::new(services, headers, Instant::now());
-        Self { bell, waker, session: Mutex::new(Some((session, seat.taken()))) }
+        let session = Mutex::new(Some((session, seat.taken())));
+        Self { bell, waker, max_message, is_too_large: AtomicBool::new(false), session }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Session) -> T) -> Option<T> {
@@ -61,6 +68,10 @@ impl Connection {
     /// A text frame arrived.
     fn handle_text(&self, py: Python<'_>, text: &str) -> PyResult<()> {
         guard(|| {
+            if text.len() > self.max_message {
+                self.is_too_large.store(true, Ordering::Release);
+                return;
+            }
             py.detach(|| self.with(|session| session.handle_text(text, Instant::now())));
         })
     }
@@ -93,6 +104,10 @@ impl Connection {
             // Nothing of Python is made under the lock: without the interpreter's lock that could wait for somebody who
             // waits for this one.
             let (mut frames, mut close) = (Vec::new(), None);
+            if self.is_too_large.load(Ordering::Acquire) {
+                let reason = format!("Message larger than {} bytes", self.max_message);
+                close = Some((CloseCode::MessageTooBig.as_u16(), reason));
+            }
             self.with(|session| {
                 let mut context = Context::from_waker(&self.waker);
                 while close.is_none() && frames.len() < FRAMES {

@@ -130,8 +130,9 @@ impl Engine {
         guard(|| {
             let services = self.runtime.services();
             let seat = self.runtime.connections().admit()?;
+            let max_message = self.runtime.config().server.max_message;
             let headers = headers.into_iter().filter(|(name, _)| services.authenticator.reads(name)).collect();
-            Some(Connection::new(&self.mailbox, Arc::clone(services), headers, seat))
+            Some(Connection::new(&self.mailbox, Arc::clone(services), headers, seat, max_message))
         })
     }
 
