@@ -17,6 +17,7 @@ publishes with `await manager.publish_event("userUpdated", "users", {...})`.
 from subcast._adapter import Disconnected, WebSocketAdapter
 from subcast._authentication import AuthenticationRequest, OnAuthenticate
 from subcast._bus import EventBusConfig
+from subcast._channel import channel
 from subcast._handler import GraphQLTransportWSHandler
 from subcast._manager import ServerAddress, SubscriptionManager
 from subcast._native import (
@@ -51,4 +52,5 @@ __all__ = [
     "SubscriptionManager",
     "WebSocketAdapter",
     "__version__",
+    "channel",
 ]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import sys
 import warnings
 import weakref
@@ -253,9 +254,11 @@ class SubscriptionManager:
         """Serve the same subscriptions on a port of its own, by the Rust server, until the manager stops.
 
         For full speed, beside the application: clients connect to `ws://host:port/graphql`. Port 0 takes a free one.
-        `host` is an IP address. Returns where it listens; raises `ServeError` if it cannot.
+        `host` is an IP address, or a name of this machine such as `localhost`. Returns where it listens. Raises
+        `ConfigError` for a name that nobody knows, `ServeError` if it cannot listen.
         """
         engine, hub = self._serving()
+        host = await _address_of(host)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return ServerAddress(*cast(tuple[str, int], await hub.wait_for(engine.serve(hub.native, address))))
 
@@ -341,6 +344,19 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+async def _address_of(host: str) -> str:
+    """Of a name, the IPv4 address if it has one; an address is its own."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise _native.ConfigError(
+            f"serve: the host {host!r} is neither an IP address nor a name that this machine knows: "
+            "use 127.0.0.1, or 0.0.0.0 for all addresses"
+        )
+    addresses = [str(address[0]) for family, _, _, _, address in found if family == socket.AF_INET]
+    return addresses[0] if addresses else str(found[0][4][0])
 
 
 def _named(modules: Sequence[Path] | Mapping[str, Path]) -> list[tuple[str | None, Path]]:

@@ -18,6 +18,7 @@ __all__ = [
     "SubcastError",
     "SubcastWarning",
     "__version__",
+    "channel",
     "compile_with",
     "log_records",
     "main",
@@ -54,6 +55,7 @@ class SubcastWarning(RuntimeWarning):
     """Something works, and probably not as you want it."""
 
 def main(words: Sequence[str]) -> int: ...
+def channel(template: str, arguments: dict[str, Any]) -> str: ...
 def compile_with(command: Sequence[str]) -> None: ...
 def set_log_level(level: int) -> None: ...
 def log_records() -> tuple[

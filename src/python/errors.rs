@@ -80,6 +80,13 @@ impl Failure {
             Self::Start(error) => with_causes(py, &**error, ModuleLoadError::new_err::<String>),
             Self::Deploy(error) => with_causes(py, &**error, ModuleLoadError::new_err::<String>),
             Self::Publish(error) => with_causes(py, error, PublishError::new_err::<String>),
+            // What the binary advises, its options, does not exist here.
+            Self::Bind(BindError::InUse { address }) => ServeError::new_err(format!(
+                "{address} is in use by another program: end that one, or give serve() another port (port 0 takes a free one)"
+            )),
+            Self::Bind(BindError::Denied { address }) => ServeError::new_err(format!(
+                "this user may not listen on {address}: give serve() a port from 1024 (port 0 takes a free one)"
+            )),
             Self::Bind(error) => with_causes(py, error, ServeError::new_err::<String>),
             Self::System(error) => with_causes(py, error, SubcastError::new_err::<String>),
             Self::NoCache => ConfigError::new_err(

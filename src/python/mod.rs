@@ -4,6 +4,7 @@
 //! the loop once per batch; the loop then comes and takes it. Whatever may take long happens without the interpreter's
 //! lock: the calls of this module either return at once, or return a [`pending::Pending`] that the hub announces.
 
+mod channel;
 mod connection;
 mod convert;
 mod engine;
@@ -56,6 +57,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<hub::Hub>()?;
     module.add_class::<pending::Pending>()?;
     module.add_class::<question::Question>()?;
+    module.add_function(wrap_pyfunction!(channel::channel, module)?)?;
     module.add_function(wrap_pyfunction!(compile_with, module)?)?;
     module.add_function(wrap_pyfunction!(engine::start, module)?)?;
     module.add_function(wrap_pyfunction!(log_records, module)?)?;

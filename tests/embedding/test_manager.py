@@ -148,7 +148,7 @@ def test_it_starts_once_and_can_be_started_again() -> None:
             with pytest.raises(ServeError):
                 await subscriptions.serve("192.0.2.1", 8000)
             with pytest.raises(ValueError, match="not an address"):
-                await subscriptions.serve("localhost", 8000)
+                await subscriptions.serve("127.0.0.1", 70_000)
             with pytest.raises(ModuleLoadError, match="nobody"):
                 await subscriptions.rollback("nobody")
 

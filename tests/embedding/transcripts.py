@@ -1,8 +1,8 @@
 """The transcripts of `src/protocol/transport_ws`, played over a real socket.
 
-Their application is the guest `engine`: `a` becomes `counted { seq }`. What the driver is asked (`asks`) has no line on a
-socket; what it decides (`app`) becomes an event, or is what the engine does by itself. Silence is shown at the end, by a
-ping whose pong comes next.
+Their application is the guest `engine`: `a` becomes `counted { seq }`. What the driver is asked (`asks`) has no line on
+a socket; what it decides (`app`) becomes an event, or is what the engine does by itself. Silence is shown at the end,
+by a ping whose pong comes next.
 """
 
 import asyncio
