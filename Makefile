@@ -86,6 +86,9 @@ test-clients: binary $(PYTHON_READY) $(NODE_READY) ## unmodified GraphQL clients
 test-embedding: $(EMBEDDING)/.ready ## the wheel, installed: FastAPI, Starlette and other servers
 	cd python && $(EMBEDDING)/bin/python -m mypy --strict .
 	$(EMBEDDING)/bin/python -m mypy.stubtest subcast._native
+	for app in fastapi starlette custom_server beside_strawberry; do \
+		(cd examples/$$app && $(EMBEDDING)/bin/python -m mypy --strict app.py); \
+	done
 	$(EMBEDDING)/bin/python -m pytest -q tests/embedding
 
 # Behind hypercorn `gql` has to be told one subprotocol: see docs/embedding.md.

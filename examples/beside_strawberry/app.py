@@ -27,6 +27,13 @@ class Message:
     text: str
 
 
+async def keep(message: Message) -> Message:
+    said.append(message)
+    event = {"room": message.room, "author": message.author, "text": message.text}
+    await manager.publish_event("messageSent", "rooms", event)
+    return message
+
+
 @strawberry.type
 class Query:
     @strawberry.field
@@ -38,11 +45,7 @@ class Query:
 class Mutation:
     @strawberry.mutation
     async def send_message(self, room: strawberry.ID, author: str, text: str) -> Message:
-        message = Message(room=room, author=author, text=text)
-        said.append(message)
-        event = {"room": room, "author": author, "text": text}
-        await manager.publish_event("messageSent", "rooms", event)
-        return message
+        return await keep(Message(room=room, author=author, text=text))
 
 
 app = FastAPI()
@@ -59,7 +62,7 @@ class Post(BaseModel):
 @app.post("/messages", status_code=202)
 async def send(post: Post) -> None:
     """For the page; clients of the API use the mutation."""
-    await Mutation().send_message(strawberry.ID(post.room), post.author, post.text)
+    await keep(Message(room=strawberry.ID(post.room), author=post.author, text=post.text))
 
 
 @app.get("/")

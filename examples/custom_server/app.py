@@ -25,7 +25,10 @@ async def subscriptions(request: web.Request) -> web.StreamResponse:
 
 
 async def send(request: web.Request) -> web.Response:
-    message = await request.json()
+    try:
+        message = await request.json()
+    except ValueError:
+        raise web.HTTPBadRequest(text="the body is not JSON")
     await manager.publish_event("messageSent", "rooms", message)
     return web.Response(status=202)
 

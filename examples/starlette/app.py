@@ -19,7 +19,10 @@ manager = SubscriptionManager(EventBusConfig.memory(), module=HERE / "resolvers.
 
 
 async def send(request: Request) -> Response:
-    message = await request.json()
+    try:
+        message = await request.json()
+    except ValueError:
+        return Response("the body is not JSON", status_code=400)
     await manager.publish_event("messageSent", "rooms", message)
     return Response(status_code=202)
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,30 @@ UVICORN = ["-m", "uvicorn", "app:app", "--log-level", "error", "--port"]
 EXAMPLES = {"fastapi": UVICORN, "starlette": UVICORN, "custom_server": ["app.py"]}
 
 
-@pytest.fixture(params=EXAMPLES)
-def address(request: pytest.FixtureRequest) -> Iterator[str]:
+class Example:
     """A running example."""
+
+    def __init__(self, address: str, process: subprocess.Popen[bytes]) -> None:
+        self.address = address
+        self._process = process
+
+    def post(self, body: bytes) -> int:
+        """The status of the answer."""
+        request = urllib.request.Request(f"http://{self.address}/messages", body, {"content-type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    def end(self) -> int:
+        """End it as its reader does, by Ctrl-C; returns the exit status."""
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(20)
+
+
+@pytest.fixture(params=EXAMPLES)
+def example(request: pytest.FixtureRequest) -> Iterator[Example]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     cache = TARGET / "embedding-cache"
@@ -42,32 +64,37 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
             except OSError:
                 assert time.monotonic() < deadline, "the example does not answer"
                 time.sleep(0.1)
-        yield address
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        yield Example(address, process)
     finally:
         process.kill()
         process.wait()
 
 
-def test_messages_reach_those_in_the_room(address: str) -> None:
+def test_messages_reach_those_in_the_room(example: Example) -> None:
     async def scenario() -> None:
-        url = f"ws://{address}/graphql/subscriptions"
+        url = f"ws://{example.address}/graphql/subscriptions"
         query = 'subscription { messageSent(room: "a b:c/é%") { author text } }'
         clients = [await Client.connect(url) for _ in range(2)]
         for client in clients:
             await client.subscribe("1", query)
         for room in ["elsewhere", "a b:c/é%"]:
             body = json.dumps({"room": room, "author": "ann", "text": f"hello, {room}"}).encode()
-            request = urllib.request.Request(f"http://{address}/messages", body, {"content-type": "application/json"})
-            answer = await asyncio.to_thread(urllib.request.urlopen, request)
-            assert answer.status == 202
+            assert await asyncio.to_thread(example.post, body) == 202
         for client in clients:
             assert await client.next() == {"data": {"messageSent": {"author": "ann", "text": "hello, a b:c/é%"}}}
         # One stays: the example ends all the same.
         await clients[0].close()
+        status = asyncio.create_task(asyncio.to_thread(example.end))
+        assert (await clients[1].closed())[0] == 1012
+        assert await status == 0
 
     asyncio.run(scenario())
+
+
+def test_what_is_not_json_is_refused(example: Example) -> None:
+    # FastAPI has its own answer.
+    for body in (b"{", b"", b"\xff"):
+        assert example.post(body) in (400, 422), body
 
 
 def test_the_examples_share_their_resolvers() -> None:
