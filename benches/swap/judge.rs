@@ -79,9 +79,11 @@ pub struct Board {
     answered_by: Vec<Vec<AtomicU32>>,
     pub last: Vec<AtomicUsize>,
     window: AtomicUsize,
-    latencies: [Mutex<Vec<Duration>>; 2],
+    latencies: [Mutex<Vec<Duration>>; WINDOWS],
 }
 
+/// Kinds of windows.
+pub const WINDOWS: usize = 3;
 const NO_WINDOW: usize = usize::MAX;
 
 impl Board {
@@ -94,7 +96,7 @@ impl Board {
             answered_by: versions(),
             last: (0..IDS).map(|_| AtomicUsize::new(0)).collect(),
             window: AtomicUsize::new(NO_WINDOW),
-            latencies: [Mutex::default(), Mutex::default()],
+            latencies: Default::default(),
         }
     }
 
@@ -121,7 +123,7 @@ impl Board {
         let first =
             self.answered_by[id][number].compare_exchange(u32::MAX, version, Ordering::AcqRel, Ordering::Acquire);
         let same = first.is_ok() || first == Err(version);
-        (same, window.checked_sub(1).filter(|window| *window < 2).map(|window| (window, took)))
+        (same, window.checked_sub(1).filter(|window| *window < WINDOWS).map(|window| (window, took)))
     }
 
     pub fn keep(&self, window: usize, times: &mut Vec<Duration>) {
@@ -132,8 +134,10 @@ impl Board {
         self.window.store(window.unwrap_or(NO_WINDOW), Ordering::Relaxed);
     }
 
-    pub fn latencies(&self, window: usize) -> Vec<Duration> {
-        let mut times = self.latencies[window].lock().unwrap().clone();
+    /// Of all these windows, in order of size.
+    pub fn latencies(&self, windows: &[usize]) -> Vec<Duration> {
+        let mut times: Vec<_> =
+            windows.iter().flat_map(|window| self.latencies[*window].lock().unwrap().clone()).collect();
         times.sort_unstable();
         times
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::judge::{Board, IDS, Sequence, Verdict};
+use crate::judge::{Board, IDS, Sequence, Verdict, WINDOWS};
 
 const CONNECTIONS: usize = 100;
 const OPERATIONS: usize = 100;
@@ -73,7 +73,7 @@ async fn read(
     stop: Arc<AtomicBool>,
 ) -> (Vec<Sequence>, bool) {
     let mut sequences: Vec<Sequence> = (0..OPERATIONS).map(|_| Sequence::default()).collect();
-    let mut times = [Vec::new(), Vec::new()];
+    let mut times: [Vec<_>; WINDOWS] = Default::default();
     let mut closed = false;
     while !stop.load(Ordering::Relaxed) {
         let text = match tokio::time::timeout(Duration::from_millis(200), socket.next()).await {

@@ -38,6 +38,9 @@ pub(super) fn refusal(path: &Path, error: &LoadError) -> String {
     let file = path.display();
     let is_source = path.extension().is_some_and(|extension| extension == "py");
     match error {
+        LoadError::Read(error) if error.kind() == io::ErrorKind::NotFound && is_source => {
+            format!("{file} was not found; modules are components, which `subcast build` makes from Python")
+        }
         LoadError::Read(error) if error.kind() == io::ErrorKind::NotFound => {
             format!("{file} was not found; `subcast build resolvers.py -o {file}` makes it")
         }

@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::signals::{Hangups, Signals};
 use super::{configuration, descriptors, log, module, output};
 use crate::deploy::{self, DeployError};
+use crate::pace;
 use crate::runtime::config::{Config, LogFormat, ModuleFile, Overrides};
 use crate::runtime::{Runtime, StartError};
 use crate::server::{Port, Server};
@@ -67,7 +68,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         ));
     }
     log::start(&config.telemetry)?;
-    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let tokio = pace::threads().build();
     let tokio = tokio.map_err(|error| Failure::failed(format!("failed to start: {error}")))?;
     let done = tokio.block_on(serve(config));
     // Everything that matters has ended, or was cut off.

@@ -60,7 +60,7 @@ pub enum StoreError {
 pub(super) struct Store {
     folder: PathBuf,
     /// Held for as long as the host lives.
-    _lock: File,
+    _lock: Lock,
     /// Present if the store lives no longer than the host.
     _temporary: Option<TempDir>,
 }
@@ -93,12 +93,11 @@ impl Store {
         if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
             return Err(StoreError::Shared(folder));
         }
-        let lock = lock_file(&folder.join("lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
+        let lock = match Lock::take(&folder.join("lock")) {
+            Ok(lock) => lock,
             Err(fs::TryLockError::WouldBlock) => return Err(StoreError::InUse(folder)),
             Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        };
         let store = Self { folder, _lock: lock, _temporary: temporary };
         store.sweep();
         Ok(store)
@@ -225,10 +224,27 @@ impl Incoming {
     }
 }
 
-/// A file for a lock. What is there already stays as it is, and a link is not followed.
-fn lock_file(path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    File::options().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
+/// A locked file.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Lock {
+    /// What is in the file already stays as it is, and a link is not followed.
+    fn take(path: &Path) -> Result<Self, fs::TryLockError> {
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+        let file = options.open(path).map_err(fs::TryLockError::Error)?;
+        file.try_lock()?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a child process that is just being started holds a copy of it.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 /// sha256 and size of a file.
@@ -305,6 +321,18 @@ mod tests {
         drop(store);
         Store::open(Some(folder.path())).unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_child_that_is_being_started_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = Lock::take(&path).unwrap();
+        // What a process has between fork and exec.
+        let _copy = lock.0.try_clone().unwrap();
+        assert!(Lock::take(&path).is_err());
+        drop(lock);
+        assert!(Lock::take(&path).is_ok());
     }
 
     #[test]

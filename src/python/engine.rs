@@ -21,6 +21,7 @@ use super::pending::{Done, Pending};
 use super::question::{Question, Questions, ask};
 use crate::componentize;
 use crate::deploy::Permission;
+use crate::pace;
 use crate::protocol::publish::{self, Published};
 use crate::runtime::config::{Config, ModuleFile, Overrides};
 use crate::runtime::{self, Runtime};
@@ -32,8 +33,7 @@ pub(super) struct Threads(Option<tokio::runtime::Runtime>);
 
 impl Threads {
     fn new() -> std::io::Result<Self> {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        Ok(Self(Some(builder.enable_all().thread_name("subcast").build()?)))
+        Ok(Self(Some(pace::threads().thread_name("subcast").build()?)))
     }
 
     fn handle(&self) -> &Handle {

@@ -1,6 +1,9 @@
 //! Between the texts and records of the contract and our words.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::bindings::exports::subcast::resolver::resolvers as wit;
@@ -82,16 +85,45 @@ struct Failed<'a> {
     traceback: Option<String>,
 }
 
-/// The answers to `count` invocations; refused unless there is one for each.
+/// The answers to `count` invocations; refused unless there is one for each. Reads no further than that.
 pub(super) fn outcomes(answers: &str, count: usize, most_bytes: usize) -> Result<Vec<Outcome>, String> {
+    let mut outcomes = Vec::with_capacity(count);
+    let mut reader = serde_json::Deserializer::from_str(answers);
+    let read =
+        reader.deserialize_seq(Reading { outcomes: &mut outcomes, count, most_bytes }).and_then(|()| reader.end());
     // The place alone: the rest of the message would quote the guest.
-    let answers: Vec<Answer<'_>> = serde_json::from_str(answers).map_err(|error| {
-        format!("its outcomes are not as promised at line {}, column {}", error.line(), error.column())
+    read.map_err(|error| {
+        let what = if outcomes.len() < count { "its outcomes are" } else { "what follows its outcomes is" };
+        format!("{what} not as promised at line {}, column {}", error.line(), error.column())
     })?;
-    if answers.len() != count {
-        return Err(format!("{} outcomes of {count} invocations", answers.len()));
+    if outcomes.len() < count {
+        return Err(format!("{} outcomes of {count} invocations", outcomes.len()));
     }
-    Ok(answers.into_iter().map(|answer| outcome(answer, most_bytes)).collect())
+    Ok(outcomes)
+}
+
+/// Takes the outcomes one by one.
+struct Reading<'o> {
+    outcomes: &'o mut Vec<Outcome>,
+    count: usize,
+    most_bytes: usize,
+}
+
+impl<'de> Visitor<'de> for Reading<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of outcomes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut answers: A) -> Result<(), A::Error> {
+        while self.outcomes.len() < self.count
+            && let Some(answer) = answers.next_element()?
+        {
+            self.outcomes.push(outcome(answer, self.most_bytes));
+        }
+        Ok(())
+    }
 }
 
 fn outcome(answer: Answer<'_>, most_bytes: usize) -> Outcome {
@@ -217,9 +249,21 @@ mod tests {
 
     #[test]
     fn what_breaks_the_contract_is_not_quoted() {
-        for forged in [r#"[{"forged\n2026 ERROR":1}]"#, "forged", r#"[{"value":forged}]"#, r#"["skip"] forged"#, "["] {
+        for forged in [r#"[{"forged\n2026 ERROR":1}]"#, "forged", r#"[{"value":forged}]"#, "{}", "["] {
             let problem = outcomes(forged, 1, 100).unwrap_err();
             assert!(problem.starts_with("its outcomes are not as promised at line 1, column "), "{problem}");
+            assert!(!problem.contains("forged"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_beyond_the_last_outcome() {
+        for forged in [r#"["skip"] forged"#, r#"["skip",forged"#, r#"["skip","skip"]"#, r#"["skip""#] {
+            let problem = outcomes(forged, 1, 100).unwrap_err();
+            assert!(
+                problem.starts_with("what follows its outcomes is not as promised at line 1, column "),
+                "{problem}"
+            );
             assert!(!problem.contains("forged"), "{problem}");
         }
     }

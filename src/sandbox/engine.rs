@@ -1,5 +1,6 @@
 //! The wasmtime engine, narrowed to what is used, and the clock that interrupts guests.
 
+use crate::pace;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -88,6 +89,7 @@ impl Ticker {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("subcast-ticker".to_owned()).spawn(move || {
+            pace::prompt();
             while !stopped.load(Ordering::Relaxed) {
                 std::thread::sleep(TICK);
                 match engine.upgrade() {

@@ -20,6 +20,7 @@ use super::pool::Pool;
 use super::slot;
 use super::state::State;
 use crate::manifest::Manifest;
+use crate::pace;
 
 /// Commands that may wait for one thread. There is one per new instance and per loaded module.
 const COMMANDS: usize = 1_024;
@@ -67,6 +68,7 @@ impl Thread {
         let handle = std::thread::Builder::new().name(format!("subcast-guest-{number}")).spawn(move || {
             // Of this thread alone, on Linux. Where it is refused, guests are as important as everyone else.
             let _ = rustix::process::nice(NICENESS);
+            pace::prompt();
             // A runtime stays on the thread that made it. A guest that loops is polled once per tick; with this interval,
             // other threads' messages are looked at after each poll.
             let mut builder = Builder::new_current_thread();

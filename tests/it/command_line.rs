@@ -40,7 +40,8 @@ fn what_is_no_module_is_refused_with_what_to_do() {
     std::fs::write(folder.path().join("core.wasm"), b"\0asm\x01\0\0\0").unwrap();
     std::fs::write(folder.path().join("other.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
     for (module, problem) in [
-        ("missing.wasm", "was not found"),
+        ("missing.wasm", "was not found; `subcast build resolvers.py -o missing.wasm`"),
+        ("missing.py", "was not found; modules are components"),
         ("resolvers.py", "subcast build"),
         ("core.wasm", "subcast build"),
         ("other.wasm", "subcast build"),
