@@ -64,22 +64,25 @@ async fn bench() {
     let publisher = load::publish(host.address, &board);
     tokio::time::sleep(Duration::from_secs(2)).await;
 
+    let before = host::stolen();
     board.window(Some(WITHOUT));
     tokio::time::sleep(QUIET).await;
     board.window(None);
+    println!("stolen while there was no swap: {} ms", host::stolen() - before);
     for (index, path) in versions.iter().enumerate() {
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), host::stolen());
         board.window(Some(if cold(index) { COLD } else { WARM }));
         let report = host.deploy(path).await;
         board.window(None);
         let kind = if cold(index) { "cold" } else { "warm" };
         println!(
-            "swap {:2} {kind}: {:5} ms in all, live after {} ms, drained after {} ms, moved {}",
+            "swap {:2} {kind}: {:5} ms in all, live after {} ms, drained after {} ms, moved {}, stolen {} ms",
             index + 1,
             began.elapsed().as_millis(),
             report["ms"]["live"],
             report["ms"]["drained"],
-            report["moved"]
+            report["moved"],
+            host::stolen() - before
         );
         if index == 4 {
             // What a swap leaves behind for a moment is not what stays.

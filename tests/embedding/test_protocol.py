@@ -30,7 +30,7 @@ ELSEWHERE = {
     "a_token_in_a_ping_before_the_ack_is_ignored": "test_a_token_in_a_ping_is_never_echoed",
     "accept_without_a_pending_init_does_nothing": "a call that the driver does not make",
     "an_error_ends_the_operation_without_a_complete": "test_an_invalid_operation_ends_in_an_error_and_frees_its_id",
-    "an_expired_principal_closes_with_4403": "tests of the server, with a token that expires",
+    "an_expired_principal_closes_with_4403": "a call that the driver does not make: connections outlive their tokens",
     "an_id_is_free_after_an_error": "test_an_invalid_operation_ends_in_an_error_and_frees_its_id",
     "an_id_is_free_after_the_server_completed_it": "test_an_event_that_fails_and_an_operation_that_ends",
     "any_message_is_a_sign_of_life": "test_a_silent_client_is_pinged_and_then_gone",
