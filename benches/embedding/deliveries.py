@@ -67,7 +67,10 @@ class Subscribers:
         """Read until so many results have come in all."""
         size, left = 0, 1
         while left > 0:
-            for key, _ in self.selector.select(30):
+            ready = self.selector.select(30)
+            if not ready:
+                raise TimeoutError("nothing comes any more: does the module answer `userUpdated { id name }`?")
+            for key, _ in ready:
                 received = key.fileobj.recv(1 << 20)  # type: ignore[union-attr]
                 if size == 0:
                     size = received[1] + 2 if received[1] < 126 else int.from_bytes(received[2:4]) + 4
