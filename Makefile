@@ -101,6 +101,15 @@ test-embedding-clients: $(EMBEDDING)/.ready $(NODE_READY) ## the same clients ag
 	GQL_SUBPROTOCOLS=graphql-transport-ws SUBCAST=$(CURDIR)/tests/embedding/starlette-hypercorn \
 		$(BIN)/python -m pytest -q tests/clients
 
+# Needs an interpreter of 3.14 or newer that was built with --disable-gil. There is no componentize-py for it: guests are built
+# by that of .venv. Servers that have no wheels for it are left out.
+FREE_THREADED ?= python3.14t
+.PHONY: test-free-threaded
+test-free-threaded: $(RUST_READY) $(PYTHON_READY) ## the wheel on a Python without GIL; FREE_THREADED=python3.14t
+	@scripts/setup.sh free-threaded "$(EMBEDDING)-free-threaded" "$(WHEELS)-free-threaded" "$(FREE_THREADED)"
+	PYTHON_GIL=0 $(EMBEDDING)-free-threaded/bin/python -m pytest -q $(addprefix tests/embedding/test_,manager.py serving.py \
+		serve_and_channel.py log.py panics.py ends.py)
+
 .PHONY: test-planted
 test-planted: $(RUST_READY) $(PYTHON_READY) ## bugs planted into the projection on purpose: are all of them caught?
 	$(BIN)/python tests/projection/plant.py

@@ -6,6 +6,7 @@
 #   scripts/setup.sh python    .venv with scripts/requirements.txt
 #   scripts/setup.sh node      Node.js 20 or newer, and the packages of tests/clients
 #   scripts/setup.sh wheel DIR             the package `subcast` as a wheel, built like the tests' other binaries
+#   scripts/setup.sh free-threaded VENV DIR PYTHON    the same for a Python without GIL
 #   scripts/setup.sh embedding VENV DIR    a fresh environment with that wheel and scripts/requirements-embedding.txt
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -95,9 +96,23 @@ setup_embedding() {
   touch "$venv/.ready"
 }
 
+# Of what is pinned, only what the tests need and what has wheels for such a Python.
+setup_free_threaded() {
+  local venv=$1 wheels=$2 python=$3
+  "$python" -c 'import sys; sys.exit(sys._is_gil_enabled())' || fail "$python is no free-threaded Python"
+  rm -rf "$wheels"
+  "$VENV/bin/maturin" build --profile dev --locked --quiet --interpreter "$python" --out "$wheels" >&2
+  "$python" -m venv --clear "$venv"
+  local names='fastapi|starlette|uvicorn|websockets|wsproto|Hypercorn|aiohttp|pytest|uvloop|httptools'
+  local install=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+  grep -E "^($names)==" scripts/requirements-embedding.txt | cut -d' ' -f1 | xargs "${install[@]}" --only-binary :all:
+  "${install[@]}" --no-deps "$wheels"/*.whl ./guest-python
+}
+
 case "${1-}" in
   rust | python | node) "setup_$1" ;;
   wheel) setup_wheel "$2" ;;
   embedding) setup_embedding "$2" "$3" ;;
-  *) fail "usage: scripts/setup.sh rust|python|node, wheel DIR, embedding VENV DIR" ;;
+  free-threaded) setup_free_threaded "$2" "$3" "$4" ;;
+  *) fail "usage: scripts/setup.sh rust|python|node, wheel DIR, embedding VENV DIR, free-threaded VENV DIR PYTHON" ;;
 esac

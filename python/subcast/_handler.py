@@ -34,9 +34,9 @@ class GraphQLTransportWSHandler:
 
     async def handle(self, adapter: WebSocketAdapter) -> None:
         """Serve one client, from the handshake until it is gone. Raises nothing for what the client does."""
-        engine, hub = self._manager._serving()
+        hub = self._manager._serving()
         headers = list(adapter.headers)
-        if not engine.allows_origin(headers, adapter.client):
+        if not self._manager._running().allows_origin(headers, adapter.client):
             _log.info("refused a page of a foreign origin; add it to server.allowed_origins if it may connect")
             await _close(adapter, _FORBIDDEN, "Origin not allowed")
             return
@@ -45,7 +45,7 @@ class GraphQLTransportWSHandler:
             await adapter.accept()
             await _close(adapter, _SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
-        connection = engine.connect(headers)
+        connection = self._manager._running().connect(headers)
         if connection is None:
             await adapter.accept(SUBPROTOCOL)
             await _close(adapter, _TRY_AGAIN_LATER, "Too many connections")

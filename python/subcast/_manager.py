@@ -121,8 +121,8 @@ class SubscriptionManager:
 
         Raises `RuntimeError` on another event loop than the one that started it, unless that one is closed.
         """
-        engine, hub = self._engine, self._hub
-        if self._state != "running" or engine is None or hub is None:
+        hub = self._hub
+        if self._state != "running" or hub is None:
             return
         if hub.loop is not asyncio.get_running_loop():
             if not hub.loop.is_closed():
@@ -140,7 +140,7 @@ class SubscriptionManager:
             deadline = hub.loop.time() + _GRACE
             while self._drivers and hub.loop.time() < deadline:
                 await asyncio.sleep(0.01)
-            await hub.wait_for(engine.stop(hub.native))
+            await hub.wait_for(self._running().stop(hub.native))
         finally:
             for task in self._questions:
                 task.cancel()
@@ -173,11 +173,8 @@ class SubscriptionManager:
         Raises `TypeError` or `ValueError` with the place of what is not JSON, `PublishError` for what no event may be
         (1 MiB, 64 levels), `BusUnavailable` if the manager is not running.
         """
-        engine = self._engine
-        if engine is None:
-            raise self._not_running()
         hub = self._hub_here()
-        pending = engine.publish(event_type, channel, data, None if hub is None else hub.native)
+        pending = self._publishing().publish(event_type, channel, data, None if hub is None else hub.native)
         if pending is not None and hub is not None:
             await hub.wait_for(pending)
         self._published += 1
@@ -191,21 +188,15 @@ class SubscriptionManager:
         An event whose channel, source and id were seen in the last 10 minutes is not repeated. At most 10,000 at a
         time. Raises what `publish_event` raises; a `PublishError` names the index of the event.
         """
-        engine = self._engine
-        if engine is None:
-            raise self._not_running()
         hub = self._hub_here()
         listed = [dict(event) for event in events]
-        pending = engine.publish_all(listed, None if hub is None else hub.native)
+        pending = self._publishing().publish_all(listed, None if hub is None else hub.native)
         if pending is not None and hub is not None:
             await hub.wait_for(pending)
 
     def publish(self, event_type: str, channel: str, data: Any) -> None:
         """`publish_event` for code that is not async, from any thread. Blocks only while there is no room."""
-        engine = self._engine
-        if engine is None:
-            raise self._not_running()
-        engine.publish(event_type, channel, data, None)
+        self._publishing().publish(event_type, channel, data, None)
 
     # --- resolvers ---
 
@@ -220,8 +211,9 @@ class SubscriptionManager:
 
         Raises `BuildError` or `ModuleLoadError`, and the version before serves on.
         """
-        engine, hub = self._serving()
-        pending = engine.swap(hub.native, name or self._only_module(), path, force=force, allow_widening=allow_widening)
+        hub = self._serving()
+        name = name or self._only_module()
+        pending = self._running().swap(hub.native, name, path, force=force, allow_widening=allow_widening)
         return _report(await hub.wait_for(pending))
 
     async def rollback(
@@ -233,10 +225,9 @@ class SubscriptionManager:
         allow_widening: bool = False,
     ) -> dict[str, Any]:
         """Go back to the version before, or to the one whose digest begins with `version`. As `swap` otherwise."""
-        engine, hub = self._serving()
-        pending = engine.rollback(
-            hub.native, name or self._only_module(), version, force=force, allow_widening=allow_widening
-        )
+        hub = self._serving()
+        name = name or self._only_module()
+        pending = self._running().rollback(hub.native, name, version, force=force, allow_widening=allow_widening)
         return _report(await hub.wait_for(pending))
 
     # --- what it looks like ---
@@ -257,33 +248,39 @@ class SubscriptionManager:
         `host` is an IP address, or a name of this machine such as `localhost`. Returns where it listens. Raises
         `ConfigError` for a name that nobody knows, `ServeError` if it cannot listen.
         """
-        engine, hub = self._serving()
+        hub = self._serving()
         host = await _address_of(host)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return ServerAddress(*cast(tuple[str, int], await hub.wait_for(engine.serve(hub.native, address))))
+        served = await hub.wait_for(self._running().serve(hub.native, address))
+        return ServerAddress(*cast(tuple[str, int], served))
 
     # --- inside ---
 
-    def _serving(self) -> tuple[_native.Engine, Hub]:
-        """The engine, on its own loop."""
-        engine, hub = self._running(), self._hub
+    def _serving(self) -> Hub:
+        """The hub of the engine, on its own loop."""
+        self._running()
+        hub = self._hub
         if hub is None or hub.loop is not asyncio.get_running_loop():
             raise RuntimeError("this manager was started on another event loop; only publishing works from here")
-        return engine, hub
+        return hub
+
+    # The engine's threads live as long as somebody has the engine. A variable of a function that raises would: who
+    # keeps an exception keeps its frames. So the engine is only passed through.
 
     def _running(self) -> _native.Engine:
-        engine = self._engine
-        if engine is None:
+        if self._engine is None:
             raise RuntimeError(self._why_not())
-        return engine
+        return self._engine
+
+    def _publishing(self) -> _native.Engine:
+        if self._engine is None:
+            raise _native.BusUnavailable(self._why_not())
+        return self._engine
 
     def _hub_here(self) -> Hub | None:
         """The hub, if this is its thread."""
         hub = self._hub
         return hub if hub is not None and hub.loop is _running_loop() else None
-
-    def _not_running(self) -> _native.BusUnavailable:
-        return _native.BusUnavailable(self._why_not())
 
     def _why_not(self) -> str:
         if self._state == "forked":

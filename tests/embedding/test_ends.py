@@ -210,6 +210,30 @@ def test_another_loop_may_not_stop_it_while_its_own_lives() -> None:
     asyncio.run(scenario())
 
 
+def test_who_keeps_an_exception_keeps_no_threads() -> None:
+    kept: list[Exception] = []
+
+    async def scenario() -> None:
+        async with manager() as subscriptions:
+            for attempt in (
+                lambda: subscriptions.publish_event("counted", "counts", object()),
+                lambda: subscriptions.publish_events([{"channel": "counts"}]),
+                lambda: subscriptions.swap("nowhere.wasm"),
+                lambda: subscriptions.rollback("nobody"),
+                lambda: subscriptions.serve("192.0.2.1", 8000),
+                lambda: asyncio.to_thread(subscriptions.publish, "counted", "counts", object()),
+                lambda: asyncio.to_thread(asyncio.run, subscriptions.stop()),
+            ):
+                try:
+                    await attempt()
+                except Exception as error:
+                    kept.append(error)
+
+    asyncio.run(scenario())
+    all_threads_end()
+    assert len(kept) == 7
+
+
 def test_a_handler_may_be_cancelled_at_any_time() -> None:
     async def scenario() -> None:
         async with manager() as subscriptions:
