@@ -189,7 +189,7 @@ def test_it_serves_and_ends(name: str) -> None:
 
 def test_workers_that_were_forked_from_a_running_manager_are_told() -> None:
     with started([*GUNICORN, "--workers=1", "--preload"], START_EARLY="1") as server:
-        # Its master gives up when a worker cannot start. While it does, a second one may make it stumble, and end with 1.
+        # Its master gives up when a worker cannot start. A second one may make it stumble meanwhile, and end with 1.
         assert server.process.wait(PATIENCE) == 3
         server.end()
         assert "start the manager after the fork (in gunicorn, without --preload)" in server.said
