@@ -5,7 +5,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] [`text`] |
+//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] [`text`] [`digest`] [`pace`] |
 //! | pure | [`graphql`] [`protocol`] [`policy`] |
 //! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] [`throttle`] |
 //! | meeting | [`modules`] [`registry`] |
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod componentize;
 pub mod delivery;
 pub mod deploy;
+pub mod digest;
 pub mod event;
 pub mod graphql;
 pub mod ids;

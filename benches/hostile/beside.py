@@ -1,6 +1,6 @@
 """Does a neighbour notice a hostile module?
 
-For each hostile resolver of `tests/guests/hostile-*`: the end-to-end p99 of the module `engine` (published over HTTP,
+For each hostile resolver of `tests/guests/hostile/`: the end-to-end p99 of the module `engine` (published over HTTP,
 received over WebSocket), first in quiet, then while one hostile call is running all the time. The bar: at most twice
 the quiet figure or 3 ms more per running hostile call, whichever is more; medians of the runs. Both are measured in
 turns, because the machine changes its speed.
@@ -29,8 +29,8 @@ from typing import Any
 import websockets
 
 ROOT = Path(__file__).resolve().parents[2]
-GUESTS = ROOT / "tests/guests"
 MODULES = ["hostile-resources", "hostile-answers", "hostile-escapes"]
+
 # Not hostile, or only to its own module.
 HARMLESS = {"fine", "fineLater", "ends", "remembers"}
 FORGERIES = ["300,000 errors", "300,000 numbers", "much", "a long failure"]
@@ -121,11 +121,29 @@ class Neighbour:
             for number in range(count):
                 payload = await asyncio.wait_for(self._connection.next(), 30)
                 times.append(time.perf_counter() - sent[number])
-                if payload != {"data": {"counted": {"seq": first + number}}}:
-                    raise RuntimeError(f"the neighbour got {payload} instead of {first + number}")
+                expect(payload, first + number)
 
         await asyncio.gather(publish(), receive())
         return sorted(times)[int((count - 1) * 0.99)] * 1000
+
+
+def expect(payload: Any, number: int) -> None:
+    """This is the neighbour's next payload: nothing was lost, doubled or out of order."""
+    if payload != {"data": {"counted": {"seq": number}}}:
+        raise RuntimeError(f"the neighbour got {payload} instead of {number}")
+
+
+def self_test() -> None:
+    """A drop, a double and an inversion are found."""
+    for numbers in ([1, 3], [1, 1, 2], [1, 3, 2]):
+        found = ""
+        try:
+            for expected, number in enumerate(numbers, 1):
+                expect({"data": {"counted": {"seq": number}}}, expected)
+        except RuntimeError as error:
+            found = str(error)
+        if "instead of 2" not in found:
+            raise RuntimeError(f"the fault in {numbers} is not found")
 
 
 async def attack(address: str, field: str, selection: str, data: Any) -> int:
@@ -173,10 +191,15 @@ class Attacker:
         return int(told)
 
 
+def sources(module: str) -> Path:
+    """Where a guest's files are."""
+    return ROOT / "tests/guests" / module.replace("-", "/")
+
+
 def built(binary: Path, name: str) -> Path:
     """The component of a guest, kept by the digest of its sources."""
     digest = hashlib.sha256()
-    for path in sorted([*(GUESTS / name).iterdir(), *(ROOT / "guest-python/subcast_guest").glob("*.py")]):
+    for path in sorted([*sources(name).iterdir(), *(ROOT / "guest-python/subcast_guest").glob("*.py")]):
         if path.is_file():
             digest.update(path.read_bytes())
     folder = ROOT / "target/guests"
@@ -184,13 +207,13 @@ def built(binary: Path, name: str) -> Path:
     output = folder / f"beside-{name}-{digest.hexdigest()[:16]}.wasm"
     if not output.exists():
         print(f"building {name}", file=sys.stderr)
-        subprocess.run([binary, "build", GUESTS / name / "resolvers.py", "-o", output], check=True, stdout=sys.stderr)
+        subprocess.run([binary, "build", sources(name) / "resolvers.py", "-o", output], check=True, stdout=sys.stderr)
     return output
 
 
 def attacks(module: str) -> list[tuple[str, str, Any]]:
     """Name, field and data of every hostile call of a module."""
-    fields = re.findall(r"^  (\w+): Out!", (GUESTS / module / "schema.graphql").read_text(), re.MULTILINE)
+    fields = re.findall(r"^  (\w+): Out!", (sources(module) / "schema.graphql").read_text(), re.MULTILINE)
     listed: list[tuple[str, str, Any]] = []
     for field in fields:
         if field == "forges":
@@ -273,6 +296,7 @@ def main() -> int:
     if options.attack:
         print(asyncio.run(attack(*json.loads(options.attack))))
         return 0
+    self_test()
     print(f"| beside | quiet p99, ms | beside p99, ms | bar, ms | hostile calls in {options.seconds:g} s |")
     print("|---|---|---|---|---|")
     failed = False

@@ -50,14 +50,14 @@ impl Host {
     pub async fn deploy(&self, module: &Path) -> Value {
         let (address, module) = (self.address, module.to_owned());
         let deployed = tokio::task::spawn_blocking(move || {
-            let component = std::fs::read(module).unwrap();
+            let mut component = std::fs::File::open(module).unwrap();
             let mut stream = TcpStream::connect(address).unwrap();
             let head = format!(
                 "PUT /admin/modules/swap HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
-                component.len()
+                component.metadata().unwrap().len()
             );
             stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(&component).unwrap();
+            std::io::copy(&mut component, &mut stream).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             answer

@@ -9,11 +9,11 @@ use clap::Args;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
-use sha2::{Digest, Sha256};
 
 use super::failure::Failure;
 use super::output;
 use crate::deploy;
+use crate::digest::sha256;
 
 /// Sign a component, for hosts that demand it; the signature goes into MODULE.sig
 ///
@@ -34,8 +34,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let failed = |path: &PathBuf, error: std::io::Error| Failure::failed(format!("{}: {error}", path.display()));
     let key = read(arguments)?;
-    let component = fs::read(module).map_err(|error| failed(module, error))?;
-    let signature = deploy::sign(&key, &hex::encode(Sha256::digest(&component)));
+    let (digest, _) = fs::File::open(module).and_then(sha256).map_err(|error| failed(module, error))?;
+    let signature = deploy::sign(&key, &digest);
     let beside = deploy::signature_file(module);
     fs::write(&beside, signature + "\n").map_err(|error| failed(&beside, error))?;
     output::line(format_args!("signed: {}", beside.display()))

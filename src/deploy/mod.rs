@@ -32,6 +32,7 @@ pub use start::{Loaded, StartError, load};
 pub use store::StoreError;
 
 use crate::delivery::Delivery;
+use crate::digest::sha256;
 use crate::modules::Generation;
 use crate::pace;
 use crate::registry::Registry;
@@ -374,8 +375,8 @@ fn replaced(generation: &Generation, name: &str, new: Option<Arc<Module>>) -> Ve
 
 /// A file, and sha256 of what is in it.
 async fn hashed(path: &Path) -> io::Result<(File, String)> {
-    let mut file = File::open(path)?;
-    let hashed = tokio::task::spawn_blocking(move || store::hash(&mut file).map(|(digest, _)| (file, digest)));
+    let file = File::open(path)?;
+    let hashed = tokio::task::spawn_blocking(move || sha256(&file).map(|(digest, _)| (file, digest)));
     hashed.await.map_err(io::Error::other)?
 }
 

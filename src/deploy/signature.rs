@@ -1,7 +1,9 @@
 //! Signatures of modules: ed25519 over the digest of the component.
 
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::{fmt, fs, io};
 
 use ed25519_dalek::pkcs8::DecodePublicKey;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -9,6 +11,8 @@ use thiserror::Error;
 
 /// In front of the digest, so that a signature means this and nothing else.
 const PURPOSE: &str = "subcast module sha256:";
+/// A signature has 88, and may have white space around it.
+const MOST_BYTES: u64 = 1024;
 
 /// Why a module is not trusted.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -78,12 +82,14 @@ pub fn file(component: &Path) -> PathBuf {
     beside.into()
 }
 
-/// The signature beside a component's file, if there is one.
+/// What is in the file beside a component's that holds its signature, if there is one; no more of it than a signature could be.
 pub fn beside(component: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(file(component)) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
+    let path = file(component);
+    let mut bytes = Vec::new();
+    match File::open(&path).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)) {
+        Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     }
 }
 
@@ -122,6 +128,33 @@ mod tests {
         assert_eq!(verify(&trusted, "abc", Some("?")), Err(SignatureError::Malformed));
         assert_eq!(verify(&trusted, "abc", None), Err(SignatureError::Unsigned));
         assert_eq!(verify(&[], "abc", None), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_signature_is_kept_as_it_is_and_not_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let component = folder.path().join("users.wasm");
+        assert_eq!(beside(&component).unwrap(), None);
+        let trusted = [TrustedKey::parse(&public(&key(1))).unwrap()];
+        let good = sign(&key(1), "abc");
+        let padded = format!("\n {good}\r\n");
+        let told = [
+            (padded.as_bytes(), Ok(())),
+            (b"", Err(SignatureError::Malformed)),
+            (b"\xff\xfe\0", Err(SignatureError::Malformed)),
+            (good[..87].as_bytes(), Err(SignatureError::Malformed)),
+            (&[b'A'; 1 << 20], Err(SignatureError::Malformed)),
+        ];
+        for (content, expected) in told {
+            std::fs::write(file(&component), content).unwrap();
+            let found = beside(&component).unwrap().expect("there is a file");
+            assert!(found.len() <= 3 * 1024, "{}", found.len());
+            assert_eq!(verify(&trusted, "abc", Some(&found)), expected, "{found:.100}");
+        }
+        std::fs::remove_file(file(&component)).unwrap();
+        std::fs::create_dir(file(&component)).unwrap();
+        let error = beside(&component).unwrap_err().to_string();
+        assert!(error.contains("users.wasm.sig"), "{error}");
     }
 
     #[test]

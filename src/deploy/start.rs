@@ -12,8 +12,9 @@ use thiserror::Error;
 
 use super::config::check_grants;
 use super::record::Records;
-use super::store::{self, StoreError};
+use super::store::StoreError;
 use super::{Config, DeployError, ModuleConfig, self_test, signature};
+use crate::digest::sha256;
 use crate::modules::{AssembleError, Generation};
 use crate::sandbox::{LoadError, Module, Sandbox};
 
@@ -162,8 +163,8 @@ async fn configured(
     let name = &module.name;
     let failed = |source: DeployError| StartError::Load { name: name.clone(), path: path.to_owned(), source };
     let read = |error| failed(DeployError::Load(LoadError::Read(error)));
-    let mut file = File::open(path).map_err(read)?;
-    let (digest, size) = store::hash(&mut file).map_err(read)?;
+    let file = File::open(path).map_err(read)?;
+    let (digest, size) = sha256(&file).map_err(read)?;
     let signature = signature::beside(path).map_err(read)?;
 
     let record = records.get(name).cloned().unwrap_or_default();

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use tempfile::{NamedTempFile, TempDir};
 use thiserror::Error;
 
 use super::history::Record;
-use crate::pace;
+use crate::digest::sha256;
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
@@ -158,8 +158,8 @@ impl Store {
     pub(super) fn find(&self, digest: &str) -> Result<PathBuf, StoreError> {
         let missing = || StoreError::Missing { digest: digest.to_owned() };
         let path = self.path(digest);
-        let mut file = File::open(&path).map_err(|_| missing())?;
-        let (found, _) = hash(&mut file).map_err(|_| missing())?;
+        let file = File::open(&path).map_err(|_| missing())?;
+        let (found, _) = sha256(file).map_err(|_| missing())?;
         if found == digest { Ok(path) } else { Err(missing()) }
     }
 
@@ -244,23 +244,6 @@ impl Drop for Lock {
     /// Closing the file is not enough: a child process that is just being started holds a copy of it.
     fn drop(&mut self) {
         let _ = self.0.unlock();
-    }
-}
-
-/// sha256 and size of a file.
-pub(super) fn hash(file: &mut File) -> io::Result<(String, u64)> {
-    let mut hasher = Sha256::new();
-    let mut chunk = vec![0; pace::BYTES];
-    let mut size = 0;
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok((hex::encode(hasher.finalize()), size)),
-            count => {
-                hasher.update(&chunk[..count]);
-                size += count as u64;
-                pace::pause();
-            }
-        }
     }
 }
 

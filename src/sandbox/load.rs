@@ -1,10 +1,10 @@
 //! From a file to a module that can be called: read, check, compile unless that was done before, start, describe.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use wasmtime::component::Component;
@@ -21,8 +21,8 @@ use super::pool::{Full, Pool};
 use super::state::State;
 use super::thread::Command;
 use super::{Sandbox, Shared};
+use crate::digest::sha256;
 use crate::manifest::Manifest;
-use crate::pace;
 use crate::text::quoted;
 
 /// Bytes of what wasmtime says about a module that are told; it quotes names of the component.
@@ -71,10 +71,7 @@ impl Sandbox {
     /// The first time, this compiles for some seconds in a process of its own; the result is kept, and the next time
     /// takes milliseconds.
     pub async fn load(&self, name: &str, path: &Path, limits: Limits) -> Result<Arc<Module>, LoadError> {
-        let path = path.to_owned();
-        let (bytes, digest) = blocking(move || read(&path)).await??;
-        let size = bytes.len() as u64;
-        let component = self.shared.component(&digest, bytes).await?;
+        let (component, digest, size) = self.shared.component(path).await?;
         let shared = Arc::clone(&self.shared);
         let pre = blocking(move || shared.linker.instantiate_pre(&component).and_then(ResolverPre::new));
         let pre = pre.await?.map_err(|error| LoadError::Link(quoted(&format!("{error:#}"), QUOTED)))?;
@@ -107,37 +104,20 @@ impl Sandbox {
 }
 
 impl Shared {
-    /// The compiled component: from the cache, or compiled now. One at a time, since compiling takes all cores.
-    async fn component(&self, digest: &str, bytes: Vec<u8>) -> Result<Component, LoadError> {
+    /// The compiled component of a file, the file's digest and its size: from the cache, or compiled now. One at a time,
+    /// since compiling takes all cores.
+    async fn component(&self, path: &Path) -> Result<(Component, String, u64), LoadError> {
+        let path = path.to_owned();
+        let (file, digest, size) = blocking(move || open(&path)).await??;
         let _turn = self.compiling.lock().await;
         let name = format!("{digest}-{}", self.compatibility);
-        let cache = self.cache.clone();
         let found = blocking({
-            let (cache, name) = (cache.clone(), name.clone());
+            let (cache, name) = (self.cache.clone(), name.clone());
             move || cache.find(&name)
-        })
-        .await?;
-        let path = if let Some(path) = found {
-            path
-        } else {
-            let (input, output) = (cache.unfinished()?, cache.unfinished()?);
-            // A copy: what is compiled must be what was checked and hashed.
-            tokio::fs::write(&input, &bytes).await?;
-            drop(bytes);
-            tracing::info!(digest = &digest[..12], "compiling the module; this is done once, and takes some seconds");
-            let functions = format!("functions-{}", self.compatibility);
-            let known = blocking({
-                let (cache, functions) = (cache.clone(), functions.clone());
-                move || cache.find(&functions)
-            });
-            let (known, learnt) = (known.await?, cache.unfinished()?);
-            let files = Files { input: &input, output: &output, learnt: &learnt, known: known.as_deref() };
-            compile::compile(self.config.compiler.as_deref(), files).await?;
-            blocking(move || {
-                cache.keep(&functions, learnt)?;
-                cache.keep(&name, output)
-            })
-            .await??
+        });
+        let compiled = match found.await? {
+            Some(compiled) => compiled,
+            None => self.compile(file, &digest, name).await?,
         };
         let engine = self.engine.clone();
         let component = blocking(move || {
@@ -145,27 +125,63 @@ impl Shared {
             // SAFETY: the file was written by our own compiler from a checked component, and its tag was verified (or made)
             // just now; folder and file can be written by this user alone. `cache.rs` has the tests.
             unsafe {
-                Component::deserialize_file(&engine, path)
+                Component::deserialize_file(&engine, compiled)
             }
         });
-        component.await?.map_err(|error| LoadError::Link(format!("{error:#}")))
+        let component = component.await?.map_err(|error| LoadError::Link(format!("{error:#}")))?;
+        Ok((component, digest, size))
+    }
+
+    /// Checks that it is one of our components, and compiles it into the cache.
+    async fn compile(&self, file: File, digest: &str, name: String) -> Result<PathBuf, LoadError> {
+        let cache = self.cache.clone();
+        let (input, output, learnt) = (cache.unfinished()?, cache.unfinished()?, cache.unfinished()?);
+        let expected = digest.to_owned();
+        let input = blocking(move || {
+            let bytes = read(file, &expected)?;
+            component::check(&bytes)?;
+            // A copy: what is compiled must be what was checked and hashed.
+            fs::write(&input, bytes)?;
+            Ok::<_, LoadError>(input)
+        })
+        .await??;
+        tracing::info!(digest = &digest[..12], "compiling the module; this is done once, and takes some seconds");
+        let functions = format!("functions-{}", self.compatibility);
+        let known = blocking({
+            let (cache, functions) = (cache.clone(), functions.clone());
+            move || cache.find(&functions)
+        })
+        .await?;
+        let files = Files { input: &input, output: &output, learnt: &learnt, known: known.as_deref() };
+        compile::compile(self.config.compiler.as_deref(), files).await?;
+        let kept = blocking(move || {
+            cache.keep(&functions, learnt)?;
+            cache.keep(&name, output)
+        });
+        Ok(kept.await??)
     }
 }
 
-/// The file's content if it can be a module, and its sha256.
-fn read(path: &Path) -> Result<(Vec<u8>, String), LoadError> {
-    let size = fs::metadata(path)?.len();
+/// A component's file, its digest and its size. It is read in pieces: what was compiled before needs no more than that.
+fn open(path: &Path) -> Result<(File, String, u64), LoadError> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
     if size > component::MOST_BYTES {
         return Err(LoadError::TooLarge { size, most: component::MOST_BYTES });
     }
-    let bytes = fs::read(path)?;
-    component::check(&bytes)?;
-    let mut hasher = Sha256::new();
-    for chunk in bytes.chunks(pace::BYTES) {
-        hasher.update(chunk);
-        pace::pause();
+    let (digest, size) = sha256((&file).take(size))?;
+    Ok((file, digest, size))
+}
+
+/// The content of a file, if it still has this digest.
+fn read(mut file: File, digest: &str) -> Result<Vec<u8>, LoadError> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(component::MOST_BYTES).read_to_end(&mut bytes)?;
+    if sha256(&bytes[..])?.0 != digest {
+        return Err(std::io::Error::other("the file was replaced while it was being loaded; try again").into());
     }
-    Ok((bytes, hex::encode(hasher.finalize())))
+    Ok(bytes)
 }
 
 /// Runs something that takes long where it holds nobody up.

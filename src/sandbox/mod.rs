@@ -138,7 +138,8 @@ impl Sandbox {
         };
         let ticker = Ticker::start(&engine)?;
         let mut hasher = DefaultHasher::new();
-        (engine.precompile_compatibility_hash(), bulk::VERSION).hash(&mut hasher);
+        // What is there was checked, too, so it is not checked again.
+        (engine.precompile_compatibility_hash(), bulk::VERSION, CONTRACT).hash(&mut hasher);
         let compatibility = format!("{:016x}", hasher.finish());
         let shared = Shared {
             config,

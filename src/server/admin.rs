@@ -9,20 +9,19 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::response::{Reply, json as json_reply, refusal};
 use super::routes::{media_type, not_allowed};
 use super::{Shared, access};
-use crate::deploy::{DIGEST_START, DeployError, Deployer, Permission, Report, Upload, is_digest_start};
+use crate::deploy::{DIGEST_START, DeployError, Deployer, Permission, Report, is_digest_start};
 use crate::registry::Unfit;
 use crate::sandbox::LoadError;
 
 /// Components that may arrive at the same time, each into a file of its own.
 pub(super) const UPLOADS: usize = 4;
-/// For how long a part of a component may take to arrive.
-const PART_TIMEOUT: Duration = Duration::from_secs(30);
-/// For how long a whole component may take to arrive.
-const UPLOAD_TIMEOUT: Duration = Duration::from_mins(10);
+/// For how long a component may take to arrive.
+const PATIENCE: Patience = Patience { part: Duration::from_secs(30), whole: Duration::from_mins(10) };
 /// How much of a request that was refused is read and thrown away, at most for so long: as much as a component may have.
 const DISCARD_BYTES: usize = 256 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -159,10 +158,9 @@ async fn put(
         let reason = "several components are arriving already; try again in a moment";
         return Err(not_a_deployment(StatusCode::TOO_MANY_REQUESTS, reason));
     };
-    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let signature = headers.get(SIGNATURE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let mut upload = shared.runtime.deployer().receive(&name).await?;
-    let received = tokio::time::timeout(UPLOAD_TIMEOUT, receive(body, &mut upload)).await;
-    received.map_err(|_| cut_off("the component did not arrive in time"))??;
+    receive(body, &PATIENCE, |part| upload.write(part)).await?;
     run(shared, async move |deployer| deployer.deploy(&name, upload, signature, permission).await).await
 }
 
@@ -174,14 +172,26 @@ fn cut_off(reason: &str) -> Refused {
     not_a_deployment(StatusCode::BAD_REQUEST, reason)
 }
 
-async fn receive(body: &mut Incoming, upload: &mut Upload) -> Result<(), Refused> {
+/// For how long something that is sent in parts may take.
+struct Patience {
+    part: Duration,
+    whole: Duration,
+}
+
+async fn receive<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
+    patience: &Patience,
+    mut write: impl FnMut(&[u8]) -> Result<(), DeployError>,
+) -> Result<(), Refused> {
+    let deadline = Instant::now() + patience.whole;
     loop {
-        match tokio::time::timeout(PART_TIMEOUT, body.frame()).await {
+        let until = deadline.min(Instant::now() + patience.part);
+        match tokio::time::timeout_at(until, body.frame()).await {
             Err(_) => return Err(cut_off("the component did not arrive in time")),
             Ok(Some(Err(_))) => return Err(cut_off("the component did not arrive completely")),
             Ok(Some(Ok(frame))) => {
                 if let Some(part) = frame.data_ref() {
-                    upload.write(part)?;
+                    write(part)?;
                     // Writing and hashing take their time: the thread's other connections come in between.
                     tokio::task::yield_now().await;
                 }
@@ -237,4 +247,42 @@ fn refused(error: &DeployError) -> Reply {
 
 fn field(Unfit { field, subscriptions, reason }: &Unfit) -> Value {
     json!({ "field": &**field, "subscriptions": subscriptions, "reason": reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// What is said to somebody who sends a byte every few milliseconds, so many times.
+    async fn said(bytes: usize, patience: Patience) -> Result<usize, StatusCode> {
+        let parts = stream::unfold(0, async |sent| {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"a"))), sent + 1))
+        });
+        let mut body = StreamBody::new(Box::pin(futures_util::StreamExt::take(parts, bytes)));
+        let mut received = 0;
+        let done = receive(&mut body, &patience, |part| {
+            received += part.len();
+            Ok(())
+        });
+        match done.await {
+            Ok(()) => Ok(received),
+            Err(Refused::Request(reply)) => Err(reply.status()),
+            Err(Refused::Deploy(error)) => panic!("{error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_for_ever_is_told_when_the_time_is_up() {
+        let (short, long) = (Duration::from_millis(200), Duration::from_mins(1));
+        assert_eq!(said(3, Patience { part: long, whole: long }).await, Ok(3));
+        assert_eq!(said(usize::MAX, Patience { part: long, whole: short }).await, Err(StatusCode::BAD_REQUEST));
+        assert_eq!(said(3, Patience { part: Duration::ZERO, whole: long }).await, Err(StatusCode::BAD_REQUEST));
+    }
 }

@@ -1,5 +1,7 @@
 //! What somebody has decided about versions holds: after a restart, after a refusal, with another signature.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -199,4 +201,39 @@ async fn whoever_is_refused_learns_why_however_large_the_component_is() {
         assert!(!output.status.success() && said.contains("this route needs its token"), "{said}");
     }
     host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_recorded_is_told_and_loses_nothing() {
+    let site = Site::new("").await;
+    let (first, second) = (guests::version(1).await, guests::version(2).await);
+    let host = site.start().await;
+    let configured = live(&host).await;
+    let store = site.path(".subcast/subcast");
+    let (record, aside) = (store.join("swap.json"), store.join("aside"));
+    // No record can be renamed into its place.
+    DirBuilder::new().recursive(true).mode(0o700).create(&record).unwrap();
+    let component = std::fs::read(&first).unwrap();
+    let (status, answer) = deploy(host.address, "swap", &component, "", &[]).await;
+    // A rollback could not bring the live version back.
+    assert_eq!((status, &answer["errors"][0]["extensions"]["stage"]), (500, &Value::from("store")), "{answer}");
+    assert!(answer["errors"][0]["message"].as_str().unwrap().contains("swap.json"), "{answer}");
+    assert_eq!(live(&host).await, configured);
+
+    std::fs::remove_dir(&record).unwrap();
+    put(&host, &first).await;
+    let recorded = live(&host).await;
+    assert_ne!(recorded, configured);
+    std::fs::rename(&record, &aside).unwrap();
+    std::fs::create_dir(&record).unwrap();
+    let (status, report) = deploy(host.address, "swap", &std::fs::read(&second).unwrap(), "", &[]).await;
+    assert_eq!((status, &report["stored"]), (200, &Value::from(false)), "{report}");
+    assert_eq!(version(&host).await, "version-0002");
+    assert!(host.log().contains("after a restart the one before it will be"), "{}", host.log());
+    host.kill().await;
+    std::fs::remove_dir(&record).unwrap();
+    std::fs::rename(&aside, &record).unwrap();
+    let host = site.start().await;
+    assert_eq!(live(&host).await, recorded, "{}", host.log());
+    host.kill().await;
 }

@@ -5,7 +5,7 @@
 //! says; nothing of the guest's own (tracebacks, files, texts of errors) is in it unless the guest meant it for the
 //! client; and the module serves its other fields afterwards.
 //!
-//! The guests are `tests/guests/hostile-*`. What a hand-made component can do beyond Python is in `hostile_components`.
+//! The guests are `tests/guests/hostile/`. What a hand-made component can do beyond Python is in `hostile_components`.
 
 use serde_json::{Value, json};
 

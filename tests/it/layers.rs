@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LAYERS: &[&[&str]] = &[
-    &["ids", "event", "position", "principal", "outcome", "manifest", "pace", "text"],
+    &["ids", "event", "position", "principal", "outcome", "manifest", "pace", "text", "digest"],
     &["graphql", "protocol", "policy"],
     &["sandbox", "bus", "outbox", "auth", "componentize", "tasks", "throttle"],
     &["modules"],

@@ -15,9 +15,9 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_subcast")).parent().and_then(Path::parent).unwrap().to_owned()
 }
 
-/// The component of `tests/guests/NAME/resolvers.py`.
+/// The component of `tests/guests/NAME/resolvers.py`; a `-` in the name leads into a folder.
 pub async fn built(name: &str) -> PathBuf {
-    let source = root().join("tests/guests").join(name).join("resolvers.py");
+    let source = root().join("tests/guests").join(name.replace('-', "/")).join("resolvers.py");
     let digest = sources_digest(&source).unwrap();
     let output = target().join("guests").join(format!("{name}-{digest}.wasm"));
     std::fs::create_dir_all(output.parent().unwrap()).unwrap();
