@@ -1,14 +1,18 @@
 //! Who has the core when, and for how long.
 //!
-//! The kernel lets a thread go on for up to 4 ms while others wait, whatever their niceness. Whoever works for long in the
-//! background offers the core more often than that; whoever is woken for something short asks not to wait for that long.
+//! The kernel lets a thread go on for up to 4 ms while others wait, whatever their niceness; inside a system call often for
+//! as long as that takes, which for megabytes of new memory is many milliseconds. Whoever works for long in the background
+//! offers the core more often than that, and asks the kernel for little at once; whoever is woken for something short asks
+//! not to wait for that long.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-/// Bytes to hash or copy between two pauses: some 50 µs.
+/// Bytes to hash, copy, read or write between two pauses: some 50 µs.
 pub const BYTES: usize = 64 << 10;
 
 /// Nanoseconds: the shortest slice that the kernel knows.
@@ -20,6 +24,26 @@ const KEPT: Duration = Duration::from_secs(1);
 /// Lets those who wait have the core.
 pub fn pause() {
     std::thread::yield_now();
+}
+
+/// Reads what is left of a file, at most so many bytes of it.
+pub fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len().min(most);
+    let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    let mut left = file.take(most);
+    while left.by_ref().take(BYTES as u64).read_to_end(&mut content)? > 0 {
+        pause();
+    }
+    Ok(content)
+}
+
+/// Writes all of this.
+pub fn write(mut target: impl Write, content: &[u8]) -> io::Result<()> {
+    for piece in content.chunks(BYTES) {
+        target.write_all(piece)?;
+        pause();
+    }
+    Ok(())
 }
 
 /// Has this thread run soon after it wakes, also where another one is in the middle of its turn. It gets no more of the
@@ -65,6 +89,8 @@ fn ask_for_slice(nanoseconds: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Seek;
+
     use rustix::process::getpriority_process;
 
     use super::*;
@@ -74,6 +100,20 @@ mod tests {
         let told = std::fs::read_to_string("/proc/thread-self/sched").ok()?;
         let line = told.lines().find(|line| line.starts_with("se.slice"))?;
         Some(line.rsplit(' ').next()?.parse::<f64>().unwrap() / 1e6)
+    }
+
+    #[test]
+    fn what_is_written_in_pieces_is_read_again_up_to_the_bound() {
+        for size in [0, 1, BYTES, 2 * BYTES + 7] {
+            let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let mut file = tempfile::tempfile().unwrap();
+            write(&file, &content).unwrap();
+            for most in [u64::MAX, size as u64, size as u64 / 2] {
+                file.rewind().unwrap();
+                let expected = &content[..size.min(usize::try_from(most).unwrap())];
+                assert!(read(&file, most).unwrap() == expected, "{most} of {size} bytes");
+            }
+        }
     }
 
     #[test]

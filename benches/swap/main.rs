@@ -37,7 +37,6 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    // As if clients had a machine of their own, as far as that goes.
     // Clients are as prompt as the host, as if they had a machine of their own.
     subcast::pace::threads().build().unwrap().block_on(bench());
 }
@@ -94,6 +93,9 @@ async fn bench() {
     let warm: Vec<_> = versions.iter().enumerate().filter(|(index, _)| !cold(*index)).map(|(_, path)| path).collect();
     for swap in 0..MORE as usize {
         host.deploy(warm[swap % warm.len()]).await;
+        if swap % 25 == 24 {
+            println!("after {} swaps: {}", 21 + swap, host.usage());
+        }
     }
     tokio::time::sleep(SETTLE).await;
     println!("after 120 swaps: {}", host.usage());

@@ -142,8 +142,8 @@ mod tests {
             (padded.as_bytes(), Ok(())),
             (b"", Err(SignatureError::Malformed)),
             (b"\xff\xfe\0", Err(SignatureError::Malformed)),
-            (good[..87].as_bytes(), Err(SignatureError::Malformed)),
-            (&[b'A'; 1 << 20], Err(SignatureError::Malformed)),
+            (&good.as_bytes()[..87], Err(SignatureError::Malformed)),
+            (&vec![b'A'; 1 << 20], Err(SignatureError::Malformed)),
         ];
         for (content, expected) in told {
             std::fs::write(file(&component), content).unwrap();

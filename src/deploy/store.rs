@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::history::Record;
 use crate::digest::sha256;
+use crate::pace;
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
@@ -209,7 +210,7 @@ impl Incoming {
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
-        let written = self.file.write_all(bytes);
+        let written = pace::write(&mut self.file, bytes);
         written.map_err(|source| StoreError::Io { path: self.file.path().to_owned(), source })
     }
 

@@ -4,7 +4,7 @@
 //! keep the compiler busy for ever cannot.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +17,7 @@ use tokio::process::Command;
 
 use super::functions::Functions;
 use super::{bulk, engine};
+use crate::pace;
 use crate::text::quoted;
 
 /// Address space of the compiler. A Python component takes 350 MB; the rest is for large ones.
@@ -130,11 +131,12 @@ pub(super) async fn compile(compiler: Option<&[OsString]>, files: Files<'_>) -> 
 pub fn compile_in_child(files: Files<'_>) -> Result<(), CompileError> {
     limit_myself()?;
     let invalid = |error: wasmtime::Error| CompileError::Invalid(format!("{error:#}"));
-    let bytes = fs::read(files.input)?;
+    let bytes = pace::read(&File::open(files.input)?, u64::MAX)?;
     let functions = Arc::new(files.known.map(Functions::read).unwrap_or_default());
     let engine = engine::compiler(Arc::clone(&functions)).map_err(invalid)?;
     let bytes = bulk::interruptible(&bytes).map_err(|error| CompileError::Invalid(error.to_string()))?;
-    fs::write(files.output, engine.precompile_component(&bytes).map_err(invalid)?)?;
+    let compiled = engine.precompile_component(&bytes).map_err(invalid)?;
+    pace::write(File::create(files.output)?, &compiled)?;
     functions.write(files.learnt)?;
     Ok(())
 }

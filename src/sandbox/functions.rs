@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use wasmtime::CacheStore;
 
+use crate::pace;
+
 /// Most bytes that are kept: three Python components that share nothing.
 const MOST_BYTES: usize = 160 << 20;
 /// Largest entry that is read: a damaged file must not ask for all memory.
@@ -37,7 +39,7 @@ impl Functions {
     pub(super) fn read(path: &Path) -> Self {
         let mut entries = HashMap::new();
         if let Ok(file) = File::open(path) {
-            let mut file = BufReader::with_capacity(1 << 20, file);
+            let mut file = BufReader::with_capacity(pace::BYTES, file);
             while let (Ok(key), Ok(code)) = (block(&mut file), block(&mut file)) {
                 entries.insert(key, Entry { code, used: false.into() });
             }
@@ -47,7 +49,7 @@ impl Functions {
 
     /// Writes them, those of this compilation first, the others as far as there is room.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+        let mut file = BufWriter::with_capacity(pace::BYTES, File::create(path)?);
         let entries = self.entries.read();
         let mut left = MOST_BYTES;
         for wanted in [true, false] {

@@ -1,6 +1,6 @@
 //! From a file to a module that can be called: read, check, compile unless that was done before, start, describe.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use super::thread::Command;
 use super::{Sandbox, Shared};
 use crate::digest::sha256;
 use crate::manifest::Manifest;
+use crate::pace;
 use crate::text::quoted;
 
 /// Bytes of what wasmtime says about a module that are told; it quotes names of the component.
@@ -141,7 +142,7 @@ impl Shared {
             let bytes = read(file, &expected)?;
             component::check(&bytes)?;
             // A copy: what is compiled must be what was checked and hashed.
-            fs::write(&input, bytes)?;
+            pace::write(File::create(&input)?, &bytes)?;
             Ok::<_, LoadError>(input)
         })
         .await??;
@@ -175,9 +176,8 @@ fn open(path: &Path) -> Result<(File, String, u64), LoadError> {
 
 /// The content of a file, if it still has this digest.
 fn read(mut file: File, digest: &str) -> Result<Vec<u8>, LoadError> {
-    let mut bytes = Vec::new();
     file.rewind()?;
-    file.take(component::MOST_BYTES).read_to_end(&mut bytes)?;
+    let bytes = pace::read(&file, component::MOST_BYTES)?;
     if sha256(&bytes[..])?.0 != digest {
         return Err(std::io::Error::other("the file was replaced while it was being loaded; try again").into());
     }
