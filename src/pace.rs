@@ -18,9 +18,6 @@ pub const BYTES: usize = 64 << 10;
 /// Nanoseconds: the shortest slice that the kernel knows.
 const SLICE: u64 = 100_000;
 
-/// After this time a thread ends that was started for long work: what the allocator keeps for it is megabytes.
-const KEPT: Duration = Duration::from_secs(1);
-
 /// Lets those who wait have the core.
 pub fn pause() {
     std::thread::yield_now();
@@ -58,12 +55,14 @@ pub fn prompt() {
     }
 }
 
-/// The threads of what serves clients. Those for long work (`spawn_blocking`) are as others.
+/// The threads of what serves clients, and one for long work (`spawn_blocking`). That one stays, and does one piece after
+/// the other: the allocator keeps megabytes for each thread that has built and dropped what a swap needs, also after its end.
+/// So no such work may wait for another piece of it.
 #[must_use]
 pub fn threads() -> Builder {
     let mut builder = Builder::new_multi_thread();
     // Only those wait for clients that park.
-    builder.enable_all().thread_keep_alive(KEPT).on_thread_park(prompt);
+    builder.enable_all().max_blocking_threads(1).thread_keep_alive(Duration::MAX).on_thread_park(prompt);
     builder
 }
 

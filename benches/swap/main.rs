@@ -25,7 +25,9 @@ const WARM: usize = 1;
 const COLD: usize = 2;
 const COMPILED: u32 = 5;
 const SWAPS: u32 = 20;
-const MORE: u32 = 100;
+const MORE: usize = 100;
+/// Memory is looked at after so many swaps, and at the end.
+const AFTER: usize = 5;
 /// Between two swaps.
 const PAUSE: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_secs(20);
@@ -83,19 +85,18 @@ async fn bench() {
             report["moved"],
             host::stolen() - before
         );
-        if index == 4 {
+        if index + 1 == AFTER {
             // What a swap leaves behind for a moment is not what stays.
             tokio::time::sleep(SETTLE).await;
-            println!("after 5 swaps:   {}", host.usage());
+            println!("after {AFTER} swaps:   {}", host.usage());
         }
         tokio::time::sleep(PAUSE).await;
     }
-    let warm: Vec<_> = versions.iter().enumerate().filter(|(index, _)| !cold(*index)).map(|(_, path)| path).collect();
-    for swap in 0..MORE as usize {
-        host.deploy(warm[swap % warm.len()]).await;
-        if swap % 25 == 24 {
-            println!("after {} swaps: {}", 21 + swap, host.usage());
-        }
+    // Up to the version that was live when memory was looked at before.
+    let warm: Vec<_> = (0..versions.len()).filter(|index| !cold(*index)).collect();
+    let last = warm.iter().position(|index| *index == AFTER - 1).unwrap();
+    for left in (0..MORE).rev() {
+        host.deploy(&versions[warm[(last + left) % warm.len()]]).await;
     }
     tokio::time::sleep(SETTLE).await;
     println!("after 120 swaps: {}", host.usage());
