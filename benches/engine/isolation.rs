@@ -55,7 +55,7 @@ impl Engine {
         let job = Job { field: "userUpdated".into(), event: Arc::new(user_event(n)), invocations: vec![invocation] };
         let (done, answer) = mpsc::sync_channel(1);
         let start = Instant::now();
-        self.runtime.sandbox().submit(module, job, Box::new(move |outcomes| drop(done.send(outcomes))));
+        self.runtime.sandbox().submit(module, job, Box::new(move |outcomes, _| drop(done.send(outcomes))));
         let outcomes = answer.recv().expect("an answer");
         let took = start.elapsed();
         assert!(matches!(outcomes[0], Outcome::Value(_)), "{outcomes:?}");

@@ -148,7 +148,11 @@ impl Bench {
         let (answer, answers) = mpsc::sync_channel(count);
         for job in jobs {
             let answer = answer.clone();
-            self.sandbox.submit(module, job, Box::new(move |outcomes| answer.send(outcomes).expect("somebody waits")));
+            self.sandbox.submit(
+                module,
+                job,
+                Box::new(move |outcomes, _| answer.send(outcomes).expect("somebody waits")),
+            );
         }
         (0..count).flat_map(|_| answers.recv().expect("an answer")).collect()
     }
@@ -169,7 +173,7 @@ fn ask(mut chain: Chain) {
     };
     let (sandbox, module) = (chain.sandbox.clone(), Arc::clone(&chain.module));
     let start = Instant::now();
-    let done = move |outcomes: Vec<Outcome>| {
+    let done = move |outcomes: Vec<Outcome>, _| {
         chain.times.push(start.elapsed());
         assert!(matches!(outcomes[..], [Outcome::Value(_)]), "{outcomes:?}");
         ask(chain);

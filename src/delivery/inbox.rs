@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::position::Position;
 use crate::registry::{Answer, Cohort, Handover, Ticket};
-use crate::sandbox::Module;
+use crate::sandbox::{Held, Module};
 
 /// What a job was for.
 #[derive(Debug)]
@@ -28,15 +28,15 @@ pub(super) struct Resolved {
 #[derive(Debug)]
 pub(super) enum Message {
     /// A job is answered.
-    Resolved(Resolved, Vec<Outcome>),
+    Resolved(Resolved, Vec<Outcome>, Held),
     /// A large value is projected.
     Projected(Arc<Cohort>, Ticket, Answer),
     /// A generation has taken another one's place: jobs that are answered later may be of either.
     Handover(Handover, Drained),
 }
 
-/// Filled by sandbox threads, emptied as a whole by one task. Bounded by the jobs that the sandbox admits: each is in
-/// here once.
+/// Filled by sandbox threads, emptied as a whole by one task. Bounded by the jobs that the sandbox admits, each of which is in
+/// here once, and by what it lets them hold.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     waiting: Mutex<Vec<Message>>,

@@ -20,10 +20,10 @@ use crate::outbox::{Payload, Pushed};
 use crate::outcome::{Job, Outcome};
 use crate::pace;
 use crate::registry::{Answer, Cohort, Match, Member, PlanGroup, Preparation, Published, Registry, Unfit};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Held, Sandbox};
 use failure::FailureLog;
 use inbox::{Inbox, Message, Resolved};
-use large::{Large, LargeValues, large_value};
+use large::{Large, LargeValues, Spent};
 pub use metrics::Metrics;
 use parking_lot::Mutex;
 use succession::{Drained, Succession};
@@ -109,7 +109,7 @@ impl Delivery {
         self.shared.sandbox.submit(
             &module,
             job,
-            Box::new(move |outcomes| inbox.put(Message::Resolved(resolved, outcomes))),
+            Box::new(move |outcomes, held| inbox.put(Message::Resolved(resolved, outcomes, held))),
         );
     }
 
@@ -133,8 +133,8 @@ impl Delivery {
             let mut pushes = 0;
             for message in batch.drain(..) {
                 match message {
-                    Message::Resolved(resolved, outcomes) => {
-                        pushes += self.settle(resolved, outcomes, &mut state);
+                    Message::Resolved(resolved, outcomes, held) => {
+                        pushes += self.settle(resolved, outcomes, &Arc::new(held), &mut state);
                     }
                     Message::Projected(cohort, ticket, answer) => {
                         state.large.finish();
@@ -157,9 +157,9 @@ impl Delivery {
     }
 
     /// Files the outcomes of one job into their lanes and delivers whatever is next in each. Returns the pushes made.
-    fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>, state: &mut State) -> usize {
+    fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>, held: &Arc<Held>, state: &mut State) -> usize {
         self.shared.metrics.resolve_seconds.observe(resolved.started.elapsed().as_secs_f64());
-        let mut pushes = 0;
+        let (mut pushes, mut spent) = (0, Spent::default());
         for ((cohort, ticket), outcome) in resolved.tickets.into_iter().zip(outcomes) {
             let outcome = match outcome {
                 Outcome::Failed(failure) => {
@@ -167,12 +167,12 @@ impl Delivery {
                 }
                 outcome => outcome,
             };
-            let position = resolved.position;
-            if large_value(&outcome).is_some() {
-                state.large.push(Large { cohort, ticket, position, outcome });
+            let (position, held) = (resolved.position, Arc::clone(held));
+            if spent.is_large(&cohort, &outcome) {
+                state.large.push(&resolved.module, Large { cohort, ticket, position, outcome, held });
                 continue;
             }
-            cohort.lane.lock().fill(ticket, Answer { position, outcome, payloads: Vec::new() });
+            cohort.lane.lock().fill(ticket, Answer { position, outcome, payloads: Vec::new(), held });
             pushes += self.deliver_next(&cohort, &mut state.succession);
         }
         pushes
@@ -199,8 +199,8 @@ impl Delivery {
 
     /// Projects a large value for everyone who is to get it.
     fn project_large(&self, large: Large) {
-        let Large { cohort, ticket, position, outcome } = large;
-        let value = large_value(&outcome).unwrap_or_default();
+        let Large { cohort, ticket, position, outcome, held } = large;
+        let value = large::value(&outcome).unwrap_or_default();
         let wanted: Vec<_> = {
             let groups = cohort.groups.lock();
             let wanted = groups.iter().filter(|group| group.waits_for(position.offset));
@@ -214,7 +214,7 @@ impl Delivery {
             (selection, payload)
         };
         let payloads = wanted.into_iter().map(project).collect();
-        self.shared.inbox.put(Message::Projected(cohort, ticket, Answer { position, outcome, payloads }));
+        self.shared.inbox.put(Message::Projected(cohort, ticket, Answer { position, outcome, payloads, held }));
     }
 
     /// Delivers what is next in the cohort's lane, and what had to wait for that.
@@ -241,7 +241,7 @@ impl Delivery {
     }
 
     /// One answer to all members of the cohort that had joined before the event.
-    fn answer(&self, cohort: &Cohort, Answer { position, outcome, payloads }: Answer) -> usize {
+    fn answer(&self, cohort: &Cohort, Answer { position, outcome, payloads, held: _held }: Answer) -> usize {
         let mut groups = cohort.groups.lock();
         let mut pushes = 0;
         for group in groups.iter_mut().filter(|group| group.waits_for(position.offset)) {

@@ -13,13 +13,14 @@ mod self_test;
 mod signature;
 mod start;
 mod store;
+mod swap;
 mod watch;
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -33,19 +34,16 @@ pub use store::StoreError;
 
 use crate::delivery::Delivery;
 use crate::digest::sha256;
-use crate::modules::Generation;
 use crate::pace;
 use crate::registry::Registry;
 use crate::sandbox::{Module, Sandbox};
+use crate::tasks::Tasks;
 pub use record::Records;
-use report::{log, status};
+use report::status;
 use store::Incoming;
 
 /// Most bytes of a component.
 const MOST_BYTES: u64 = 256 << 20;
-/// For how long the answers of an old version are waited for before a swap counts as done. Each call has its own limits,
-/// far below this.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// What a deployment may do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +63,7 @@ pub struct Deployer {
     delivery: Delivery,
     records: Arc<Mutex<Records>>,
     turn: tokio::sync::Mutex<()>,
+    tasks: Tasks,
 }
 
 /// A component on its way in.
@@ -95,11 +94,18 @@ impl Upload {
 }
 
 impl Deployer {
-    /// A deployer that knows what was loaded at the start.
+    /// A deployer that knows what was loaded at the start. Swaps that nobody waits for any more are completed by `tasks`.
     #[must_use]
-    pub fn new(config: Config, records: Records, sandbox: Sandbox, registry: Registry, delivery: Delivery) -> Self {
+    pub fn new(
+        config: Config,
+        records: Records,
+        sandbox: Sandbox,
+        registry: Registry,
+        delivery: Delivery,
+        tasks: Tasks,
+    ) -> Self {
         let records = Arc::new(Mutex::new(records));
-        Self { config, sandbox, registry, delivery, records, turn: tokio::sync::Mutex::default() }
+        Self { config, sandbox, registry, delivery, records, turn: tokio::sync::Mutex::default(), tasks }
     }
 
     /// Room for a component of this module that is about to arrive. What does not arrive completely leaves nothing behind.
@@ -218,13 +224,11 @@ impl Deployer {
         .await
     }
 
-    /// Files are read and written where that holds nobody up.
     async fn with_records<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Records) -> T + Send + 'static,
     ) -> Result<T, DeployError> {
-        let records = Arc::clone(&self.records);
-        beside(move || work(&mut records.lock())).await
+        with(&self.records, work).await
     }
 
     fn live(&self, name: &str) -> Option<Arc<Module>> {
@@ -290,93 +294,25 @@ impl Deployer {
             ms: Times::default(),
         }
     }
-
-    /// Publishes a version in place of the live one, `None` for none. `record` is called once it is live.
-    async fn swap(
-        &self,
-        name: &str,
-        version: Option<(Version, PathBuf)>,
-        permission: Permission,
-        record: impl FnOnce(&mut Records, Vec<String>) -> Result<(), StoreError> + Send + 'static,
-    ) -> Result<Report, DeployError> {
-        let began = Instant::now();
-        let digest = version.as_ref().map(|(version, _)| version.digest.clone());
-        let mut report = self.report(name, digest);
-        if report.digest.is_some() && report.digest == report.previous {
-            return Ok(Report { unchanged: true, ..report });
-        }
-        let generation = self.registry.generation();
-        let new = match &version {
-            Some((version, path)) => {
-                Some(start::load_version(&self.sandbox, &self.config, name, path, &version.digest).await?)
-            }
-            None => None,
-        };
-        let (modules, limits, before) =
-            (replaced(&generation, name, new), self.config.graphql.clone(), Arc::clone(&generation));
-        let (next, widened) = beside(move || {
-            let next = before.next(modules, limits)?;
-            let widened = before.loosened_by(&next);
-            Ok::<_, DeployError>((next, widened))
-        })
-        .await??;
-        report.widened = widened;
-        if !permission.allow_widening && !report.widened.is_empty() {
-            return Err(DeployError::Widening(report.widened));
-        }
-        report.generation = next.number;
-        // What was live so far can be had again, also if its file has been replaced.
-        let module = name.to_owned();
-        self.with_records(move |records| records.save_live(&module)).await??;
-
-        let preparation = self.registry.prepare(Arc::new(next));
-        let preparation = beside(move || {
-            preparation.enter_all();
-            preparation
-        })
-        .await?;
-        let unfit = preparation.unfit();
-        if !permission.force && !unfit.is_empty() {
-            return Err(DeployError::Unfit(unfit));
-        }
-        let (published, drained) = self.delivery.switch(preparation, permission.force).map_err(DeployError::Unfit)?;
-        report.ms.live = milliseconds(began);
-        drop(generation);
-        let widened = report.widened.clone();
-        let recorded = self.with_records(move |records| record(records, widened)).await?;
-        if let Err(error) = recorded {
-            tracing::error!(module = name, %error, "the version is live, but after a restart the one before it will be");
-            report.stored = false;
-        }
-        report.moved = published.moved;
-        report.ended = published.ended.iter().map(Ended::from).collect();
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            tracing::warn!(module = name, "the version before still had answers to come when its time was up");
-        }
-        let _ = beside(move || published.finish()).await;
-        report.ms.drained = milliseconds(began);
-        log(&report);
-        Ok(report)
-    }
 }
 
-/// The modules with this one in the place of that with its name; at the end if there was none.
-fn replaced(generation: &Generation, name: &str, new: Option<Arc<Module>>) -> Vec<Arc<Module>> {
-    let mut modules = generation.modules().to_vec();
-    let at = modules.iter().position(|module| module.name() == name);
-    match (at, new) {
-        (Some(at), Some(new)) => modules[at] = new,
-        (Some(at), None) => drop(modules.remove(at)),
-        (None, Some(new)) => modules.push(new),
-        (None, None) => {}
-    }
-    modules
+/// Files are read and written where that holds nobody up.
+async fn with<T: Send + 'static>(
+    records: &Arc<Mutex<Records>>,
+    work: impl FnOnce(&mut Records) -> T + Send + 'static,
+) -> Result<T, DeployError> {
+    let records = Arc::clone(records);
+    beside(move || work(&mut records.lock())).await
 }
 
-/// A file, and sha256 of what is in it.
+/// A file, and sha256 of what is in it: of so much that no component has it, if there is more.
 async fn hashed(path: &Path) -> io::Result<(File, String)> {
-    let file = File::open(path)?;
-    let hashed = tokio::task::spawn_blocking(move || sha256(&file).map(|(digest, _)| (file, digest)));
+    let path = path.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || {
+        let file = File::open(path)?;
+        let (digest, _) = sha256((&file).take(MOST_BYTES + 1))?;
+        Ok((file, digest))
+    });
     hashed.await.map_err(io::Error::other)?
 }
 

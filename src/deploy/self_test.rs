@@ -1,9 +1,11 @@
 //! Asks each resolver about the example event of its own decorator, before anyone else does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::DeployError;
 use crate::event::{Channel, Event};
@@ -11,9 +13,13 @@ use crate::manifest::FieldManifest;
 use crate::outcome::{Invocation, Job, Outcome};
 use crate::sandbox::{Module, Sandbox};
 
+/// For how long all examples together may take: a version that is put into service waits for them, and what comes after it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Runs all examples. Fields without one are not asked, nor are those that need a principal or arguments that the
 /// example does not tell.
 pub(super) async fn run(sandbox: &Sandbox, module: &Arc<Module>) -> Result<(), DeployError> {
+    let deadline = Instant::now() + PATIENCE;
     for field in &module.manifest().fields {
         let Some(example) = &field.example else { continue };
         let failed = |problem: String| DeployError::SelfTest {
@@ -30,8 +36,10 @@ pub(super) async fn run(sandbox: &Sandbox, module: &Arc<Module>) -> Result<(), D
         let event = Arc::new(event(field, example, data));
         let job = Job { field: Arc::from(field.name.as_str()), event, invocations: vec![invocation] };
         let (done, outcomes) = oneshot::channel();
-        sandbox.submit(module, job, Box::new(move |outcomes| drop(done.send(outcomes))));
-        let outcomes = outcomes.await.map_err(|_| DeployError::Stopping)?;
+        sandbox.submit(module, job, Box::new(move |outcomes, _| drop(done.send(outcomes))));
+        let late = |_| failed(format!("the examples of all fields take more than {} s", PATIENCE.as_secs()));
+        let outcomes = tokio::time::timeout_at(deadline, outcomes).await.map_err(late)?;
+        let outcomes = outcomes.map_err(|_| DeployError::Stopping)?;
         if let Some(Outcome::Failed(failure)) = outcomes.into_iter().next() {
             let traceback = failure.traceback.map(|text| format!("\n{text}")).unwrap_or_default();
             return Err(failed(format!("{}{traceback}", failure.message)));

@@ -210,9 +210,7 @@ async fn deployed(sandbox: &Sandbox, config: &Config, name: &str, records: &mut 
     let loaded = async {
         let (version, path) = records.earlier(name, Some(&live))?;
         signature::verify(&config.trusted_keys, &version.digest, version.signature.as_deref())?;
-        let module = sandbox.load(name, &path, config.limits(name)).await?;
-        check_grants(config.module(name), name, module.manifest())?;
-        Ok::<_, DeployError>(module)
+        load_granted(sandbox, config, name, &path, &live).await
     };
     let loaded = loaded.await;
     match &loaded {
@@ -226,8 +224,8 @@ async fn deployed(sandbox: &Sandbox, config: &Config, name: &str, records: &mut 
     loaded.ok()
 }
 
-/// Loads a version from its file, and makes sure of it.
-pub(super) async fn load_version(
+/// Loads a version from its file, if that holds what it should, and what it asks for is granted.
+async fn load_granted(
     sandbox: &Sandbox,
     config: &Config,
     name: &str,
@@ -239,6 +237,18 @@ pub(super) async fn load_version(
         return Err(std::io::Error::other("its file was replaced while it was being loaded; try again").into());
     }
     check_grants(config.module(name), name, module.manifest())?;
+    Ok(module)
+}
+
+/// The same, and asks its resolvers about their examples.
+pub(super) async fn load_version(
+    sandbox: &Sandbox,
+    config: &Config,
+    name: &str,
+    path: &Path,
+    digest: &str,
+) -> Result<Arc<Module>, DeployError> {
+    let module = load_granted(sandbox, config, name, path, digest).await?;
     self_test::run(sandbox, &module).await?;
     Ok(module)
 }

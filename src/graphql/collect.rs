@@ -79,7 +79,7 @@ pub(super) fn collect(
         prefix: format!("{{\"{key}\":").into(),
         source: Some(Source { member: 0, ty }),
     };
-    Ok(Selection { owner: owner.into(), root, composites: collector.composites.into_iter().collect() })
+    Ok(Selection::new(owner, root, collector.composites.into_iter().collect()))
 }
 
 impl<'a> Collector<'a> {

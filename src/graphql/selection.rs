@@ -18,6 +18,7 @@ pub struct Selection {
     pub(super) owner: Box<str>,
     pub(super) root: Field,
     pub(super) composites: Box<[Composite]>,
+    repeats: usize,
 }
 
 /// A selection on an object, interface or union type.
@@ -42,6 +43,19 @@ pub(super) struct Object {
     pub(super) sorted: Box<[u32]>,
 }
 
+impl Object {
+    /// See [`Selection::repeats`]; `below` are those of the selections before.
+    fn repeats(&self, below: &[usize]) -> usize {
+        let mut each = vec![0_usize; self.members.len()];
+        for field in &self.fields {
+            if let Some(each) = field.source.as_ref().and_then(|source| each.get_mut(source.member as usize)) {
+                *each = each.saturating_add(field.repeats(below));
+            }
+        }
+        each.into_iter().max().unwrap_or(1)
+    }
+}
+
 /// One field of a response.
 #[derive(PartialEq, Eq, Hash, Clone)]
 pub(super) struct Field {
@@ -51,6 +65,19 @@ pub(super) struct Field {
     pub(super) prefix: Box<str>,
     /// `None`: the field is `__typename`.
     pub(super) source: Option<Source>,
+}
+
+impl Field {
+    fn repeats(&self, below: &[usize]) -> usize {
+        let mut kind = self.source.as_ref().map(|source| &source.ty.kind);
+        while let Some(Kind::List(item)) = kind {
+            kind = Some(&item.kind);
+        }
+        match kind {
+            Some(Kind::Composite(index)) => below.get(*index as usize).copied().unwrap_or(1),
+            _ => 1,
+        }
+    }
 }
 
 /// Where the value of a field comes from, and what it must be.
@@ -93,6 +120,22 @@ pub(super) enum Leaf {
 }
 
 impl Selection {
+    pub(super) fn new(owner: &str, root: Field, composites: Box<[Composite]>) -> Self {
+        let mut each: Vec<usize> = Vec::with_capacity(composites.len());
+        for composite in &composites {
+            each.push(composite.types.iter().map(|object| object.repeats(&each)).max().unwrap_or(1));
+        }
+        let repeats = root.repeats(&each);
+        Self { owner: owner.into(), root, composites, repeats }
+    }
+
+    /// How often a part of the value is written into the result at most, since it is selected under several names. The
+    /// result is at most about so many times as large as the value.
+    #[must_use]
+    pub fn repeats(&self) -> usize {
+        self.repeats
+    }
+
     /// The name of the field in the response: its alias, if it has one.
     #[must_use]
     pub fn response_key(&self) -> &str {

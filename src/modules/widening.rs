@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::Generation;
-use crate::manifest::FieldManifest;
+use crate::graphql::Schema;
+use crate::manifest::{Equality, FieldManifest};
 use crate::policy::conjuncts;
 
 impl Generation {
@@ -19,7 +20,9 @@ impl Generation {
         let new = declared(next);
         for (name, old) in declared(self) {
             if let Some(new) = new.get(&name) {
-                loosened.extend(field(&old, new).into_iter().map(|what| format!("Subscription.{name}: {what}")));
+                let mut found = field(&old, new);
+                found.extend(optional(&old, new, &self.schema, &next.schema));
+                loosened.extend(found.into_iter().map(|what| format!("Subscription.{name}: {what}")));
             }
         }
         let directives = next.schema.directives();
@@ -64,10 +67,22 @@ fn field(old: &FieldManifest, new: &FieldManifest) -> Vec<String> {
     loosened
 }
 
+/// Arguments that restrict what is seen, and that can be left out now: then they do not.
+fn optional(old: &FieldManifest, new: &FieldManifest, before: &Schema, after: &Schema) -> Vec<String> {
+    let is_required = |schema: &Schema, argument: &str| {
+        let field = schema.subscription_field(&old.name);
+        field.is_some_and(|field| field.arguments.iter().any(|known| known.name == argument && known.required))
+    };
+    let kept = old.matches.iter().filter(|equality| new.matches.contains(equality));
+    let loosened =
+        kept.filter(|Equality { argument, .. }| is_required(before, argument) && !is_required(after, argument));
+    loosened.map(|Equality { argument, .. }| format!("`{argument}`, which match compares, can be left out")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::Equality;
+    use crate::graphql::SchemaPart;
 
     fn declared() -> FieldManifest {
         FieldManifest {
@@ -101,6 +116,19 @@ mod tests {
             new.function = "g".to_owned();
         });
         assert_eq!(narrower, Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_argument_that_can_be_left_out_now_is_found() {
+        let schema = |argument: &str| {
+            let sdl = format!("type Subscription {{ f(id: {argument}): Int }}");
+            Schema::compose(&[SchemaPart { module: "m", sdl: &sdl }]).unwrap()
+        };
+        let found = |before: &str, after: &str| optional(&declared(), &declared(), &schema(before), &schema(after));
+        assert_eq!(found("ID!", "ID"), ["`id`, which match compares, can be left out"]);
+        for (before, after) in [("ID!", "ID!"), ("ID", "ID"), ("ID", "ID!")] {
+            assert_eq!(found(before, after), Vec::<String>::new(), "{before} {after}");
+        }
     }
 
     #[test]

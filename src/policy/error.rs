@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::predicate::{MAX_BYTES, MAX_NODES};
+use super::predicate::{ADDITION, MAX_BYTES, MAX_NODES};
 
 /// Why a filter does not compile.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -42,7 +42,7 @@ pub enum FilterError {
     },
     /// The predicate is too big to be evaluated for every event.
     #[error(
-        "where: the predicate has {nodes} operators, names and literals, and {MAX_NODES} are allowed; decide the rest in the resolver"
+        "where: the predicate has {nodes} operators, names and literals (each `+` counts as {ADDITION}), and {MAX_NODES} are allowed; decide the rest in the resolver"
     )]
     TooComplex {
         /// Operators, names and literals.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::{EntryExpr, Expr, operators};
 use cel::common::types::CelBool;
 use cel::common::value::CowVal;
 use cel::context::VariableResolver;
@@ -27,6 +27,9 @@ const PROBLEM_BYTES: usize = 300;
 
 /// Operators, names and literals of a predicate. It bounds evaluation, which visits each at most once.
 pub(super) const MAX_NODES: usize = 64;
+
+/// An addition counts for so many: it copies what it joins, and the event's texts may be long.
+pub(super) const ADDITION: usize = 8;
 
 /// The conjuncts that are no equalities.
 pub(super) struct Predicate {
@@ -156,6 +159,9 @@ fn nodes(root: &Expression) -> usize {
     let (mut count, mut rest) = (0, vec![root]);
     while let Some(expression) = rest.pop() {
         count += 1;
+        if matches!(&expression.expr, Expr::Call(call) if call.func_name == operators::ADD) {
+            count += ADDITION - 1;
+        }
         match &expression.expr {
             Expr::Select(select) => rest.push(&select.operand),
             Expr::Call(call) => rest.extend(call.target.as_deref().into_iter().chain(&call.args)),

@@ -17,6 +17,7 @@ use crate::outcome::{Invocation, Outcome, Tenant};
 use crate::policy::Verdict;
 use crate::position::Position;
 use crate::principal::Principal;
+use crate::sandbox::Held;
 
 /// What a resolver said for the cohort about the event at a position.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Its value as the cohort's members selected it, where that was worked out beforehand: for large values.
     pub payloads: Vec<(Arc<Selection>, Payload)>,
+    /// Until the whole job is delivered.
+    pub held: Arc<Held>,
 }
 
 /// One subscription inside a cohort.

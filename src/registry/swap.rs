@@ -144,7 +144,12 @@ impl Drop for Preparation {
         if self.published {
             return;
         }
-        self.registry.shared.rosters.write().next = None;
+        let mut rosters = self.registry.shared.rosters.write();
+        // Another one may be on its way already, where this one was given up in the middle.
+        if rosters.next.as_ref().is_some_and(|(next, _)| Arc::ptr_eq(next, &self.next)) {
+            rosters.next = None;
+        }
+        drop(rosters);
         forget(&self.next);
     }
 }

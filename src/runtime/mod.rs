@@ -60,8 +60,15 @@ impl Runtime {
         let loaded = deploy::load(&sandbox, &deploy_config).await?;
         let registry = Registry::new(config.registry_limits(), Arc::new(loaded.generation));
         let delivery = Delivery::new(registry.clone(), sandbox.clone());
-        let deployer =
-            Arc::new(Deployer::new(deploy_config, loaded.records, sandbox.clone(), registry.clone(), delivery.clone()));
+        let dispatch = Tasks::default();
+        let deployer = Arc::new(Deployer::new(
+            deploy_config,
+            loaded.records,
+            sandbox.clone(),
+            registry.clone(),
+            delivery.clone(),
+            dispatch.clone(),
+        ));
         let services = Arc::new(Services {
             registry,
             bus: Arc::new(MemoryBus::new()),
@@ -70,7 +77,6 @@ impl Runtime {
             outbox: config.outbox_limits(),
         });
 
-        let dispatch = Tasks::default();
         let (deliver, stopping) = (delivery.clone(), dispatch.stopping().clone());
         // Ends with the runtime; answers that are still on their way then have nobody to go to.
         dispatch.spawn(async move {

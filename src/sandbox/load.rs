@@ -105,18 +105,12 @@ impl Sandbox {
 }
 
 impl Shared {
-    /// The compiled component of a file, the file's digest and its size: from the cache, or compiled now. One at a time,
-    /// since compiling takes all cores.
+    /// The compiled component of a file, the file's digest and its size: from the cache, or compiled now.
     async fn component(&self, path: &Path) -> Result<(Component, String, u64), LoadError> {
         let path = path.to_owned();
         let (file, digest, size) = blocking(move || open(&path)).await??;
-        let _turn = self.compiling.lock().await;
         let name = format!("{digest}-{}", self.compatibility);
-        let found = blocking({
-            let (cache, name) = (self.cache.clone(), name.clone());
-            move || cache.find(&name)
-        });
-        let compiled = match found.await? {
+        let compiled = match self.compiled(&name).await? {
             Some(compiled) => compiled,
             None => self.compile(file, &digest, name).await?,
         };
@@ -133,8 +127,19 @@ impl Shared {
         Ok((component, digest, size))
     }
 
-    /// Checks that it is one of our components, and compiles it into the cache.
+    async fn compiled(&self, name: &str) -> Result<Option<PathBuf>, LoadError> {
+        let (cache, name) = (self.cache.clone(), name.to_owned());
+        blocking(move || cache.find(&name)).await
+    }
+
+    /// Checks that it is one of our components, and compiles it into the cache. One at a time, since compiling takes all
+    /// cores.
     async fn compile(&self, file: File, digest: &str, name: String) -> Result<PathBuf, LoadError> {
+        let _turn = self.compiling.lock().await;
+        // By somebody else, meanwhile.
+        if let Some(compiled) = self.compiled(&name).await? {
+            return Ok(compiled);
+        }
         let cache = self.cache.clone();
         let (input, output, learnt) = (cache.unfinished()?, cache.unfinished()?, cache.unfinished()?);
         let expected = digest.to_owned();
@@ -148,11 +153,7 @@ impl Shared {
         .await??;
         tracing::info!(digest = &digest[..12], "compiling the module; this is done once, and takes some seconds");
         let functions = format!("functions-{}", self.compatibility);
-        let known = blocking({
-            let (cache, functions) = (cache.clone(), functions.clone());
-            move || cache.find(&functions)
-        })
-        .await?;
+        let known = self.compiled(&functions).await?;
         let files = Files { input: &input, output: &output, learnt: &learnt, known: known.as_deref() };
         compile::compile(self.config.compiler.as_deref(), files).await?;
         let kept = blocking(move || {

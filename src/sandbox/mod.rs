@@ -27,6 +27,7 @@ mod convert;
 mod engine;
 mod functions;
 mod guest_log;
+mod held;
 mod instance;
 mod load;
 mod metrics;
@@ -58,6 +59,7 @@ pub use cache::{CacheError, default_folder as default_cache};
 pub use compile::{CompileError, Files, compile_in_child, compile_with};
 pub use component::{CONTRACT, ComponentError};
 pub use config::{COARSE, Config, Isolation, Limits};
+pub use held::Held;
 pub use load::LoadError;
 pub use metrics::Metrics;
 pub use module::Module;
@@ -139,7 +141,7 @@ impl Sandbox {
         let ticker = Ticker::start(&engine)?;
         let mut hasher = DefaultHasher::new();
         // What is there was checked, too, so it is not checked again.
-        (engine.precompile_compatibility_hash(), bulk::VERSION, CONTRACT).hash(&mut hasher);
+        (engine.precompile_compatibility_hash(), bulk::VERSION, CONTRACT, component::RULES).hash(&mut hasher);
         let compatibility = format!("{:016x}", hasher.finish());
         let shared = Shared {
             config,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::config::Isolation;
+use super::config::{Isolation, Limits};
 use super::piece::Done;
 use super::pool::Pool;
 use crate::manifest::Manifest;
@@ -45,6 +45,12 @@ impl Module {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What its calls and instances may use.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        *self.pool.limits()
     }
 
     /// Who may meet in one of its instances.

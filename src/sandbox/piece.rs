@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::held::Held;
 use crate::event::Event;
 use crate::outcome::{Failure, Invocation, Job, Outcome, Tenant};
 
-/// Takes the outcomes of a job, in the order of its invocations. Called once, on a thread of the sandbox.
-pub type Done = Box<dyn FnOnce(Vec<Outcome>) + Send>;
+/// Takes the outcomes of a job, in the order of its invocations; whoever has these keeps what is held of them until they
+/// are delivered. Called once, on a thread of the sandbox.
+pub type Done = Box<dyn FnOnce(Vec<Outcome>, Held) + Send>;
 
 /// See the module. Whatever happens to it, its job is answered: a piece that is dropped answers with failures.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl Piece {
     fn ordered(job: Job, done: Done, now: Instant, order: Vec<usize>) -> Self {
         let Job { field: _, event, invocations } = job;
         let outcomes = invocations.iter().map(|_| None).collect();
-        let open = Open { outcomes, order, left: invocations.len(), done: Some(done) };
+        let open = Open { outcomes, held: Held::default(), order, left: invocations.len(), done: Some(done) };
         Self { event, invocations, enqueued: now, first: 0, reply: Arc::new(Reply(Mutex::new(open))) }
     }
 
@@ -75,19 +77,23 @@ impl Piece {
         }
     }
 
-    /// One outcome for each invocation, in their order.
-    pub(super) fn answer(mut self, outcomes: impl Iterator<Item = Outcome>) {
-        self.settle(outcomes);
+    /// One outcome for each invocation, in their order, and what is held of these.
+    pub(super) fn answer(mut self, outcomes: impl Iterator<Item = Outcome>, held: Held) {
+        self.settle(outcomes, held);
     }
 
     /// The same failure for each invocation.
     pub(super) fn fail(mut self, failure: &Failure) {
-        self.settle(std::iter::repeat_with(|| Outcome::Failed(failure.clone())));
+        self.fail_all(failure);
     }
 
-    fn settle(&mut self, outcomes: impl Iterator<Item = Outcome>) {
+    fn fail_all(&mut self, failure: &Failure) {
+        self.settle(std::iter::repeat_with(|| Outcome::Failed(failure.clone())), Held::default());
+    }
+
+    fn settle(&mut self, outcomes: impl Iterator<Item = Outcome>, held: Held) {
         let count = std::mem::take(&mut self.invocations).len();
-        self.reply.fill(self.first, outcomes.take(count));
+        self.reply.fill(self.first, outcomes.take(count), held);
     }
 }
 
@@ -96,7 +102,7 @@ impl Drop for Piece {
         if !self.invocations.is_empty() {
             let failure =
                 Failure { message: "the sandbox ended before the resolver ran".to_owned(), ..Failure::default() };
-            self.settle(std::iter::repeat_with(|| Outcome::Failed(failure.clone())));
+            self.fail_all(&failure);
         }
     }
 }
@@ -106,6 +112,7 @@ struct Reply(Mutex<Open>);
 
 struct Open {
     outcomes: Vec<Option<Outcome>>,
+    held: Held,
     /// Where in the job each invocation stood before they were put in order; empty if they were not.
     order: Vec<usize>,
     left: usize,
@@ -113,8 +120,9 @@ struct Open {
 }
 
 impl Reply {
-    fn fill(&self, first: usize, outcomes: impl Iterator<Item = Outcome>) {
+    fn fill(&self, first: usize, outcomes: impl Iterator<Item = Outcome>, held: Held) {
         let mut open = self.0.lock();
+        open.held.join(held);
         for (place, outcome) in (first..).zip(outcomes) {
             let slot = open.order.get(place).copied().unwrap_or(place);
             if open.outcomes[slot].replace(outcome).is_none() {
@@ -125,9 +133,9 @@ impl Reply {
             return;
         }
         let Some(done) = open.done.take() else { return };
-        let outcomes = std::mem::take(&mut open.outcomes);
+        let (outcomes, held) = (std::mem::take(&mut open.outcomes), std::mem::take(&mut open.held));
         drop(open);
-        done(outcomes.into_iter().flatten().collect());
+        done(outcomes.into_iter().flatten().collect(), held);
     }
 }
 

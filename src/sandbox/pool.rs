@@ -16,6 +16,7 @@ use super::bindings::ResolverPre;
 use super::call::CallError;
 use super::config::{Isolation, Limits};
 use super::guest_log::{GuestLog, Output};
+use super::held::{Held, Holding};
 use super::instance::Instance;
 use super::metrics::Metrics;
 use super::piece::{Done, Piece};
@@ -26,7 +27,7 @@ use super::state::State;
 use super::thread::{Command, Thread};
 use super::turnstile::Turnstile;
 use super::work::{Idle, Slot, Work};
-use crate::outcome::{Failure, Job};
+use crate::outcome::{Failure, Job, Outcome};
 use crate::throttle::Throttle;
 
 /// For how long an instance beyond the warm ones waits for work before it ends.
@@ -46,6 +47,7 @@ pub(super) struct Pool {
     turnstiles: Box<[Arc<Turnstile>]>,
     /// Calls that were stopped, in the log.
     pub(super) stops: Throttle,
+    holding: Holding,
     work: Mutex<Work>,
 }
 
@@ -78,6 +80,7 @@ impl Pool {
             turnstiles: host.threads.iter().map(|_| Arc::default()).collect(),
             host: host.clone(),
             stops: Throttle::new(STOPS_PER_SECOND),
+            holding: Holding::default(),
             work,
         });
         if !pool.grow() {
@@ -343,6 +346,13 @@ impl Pool {
             expose: true,
             ..Failure::default()
         });
+    }
+
+    /// Counts what is held of these outcomes. Those for which there is no room become failures.
+    pub(super) fn hold(&self, outcomes: &mut [Outcome]) -> Held {
+        let (held, refused) = self.holding.take(outcomes);
+        self.host.metrics.shed.inc_by(refused as u64);
+        held
     }
 
     /// Invocations that publishers should wait for.

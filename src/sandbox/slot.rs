@@ -113,7 +113,9 @@ impl Worker<'_> {
         running.finish(finished, now);
         let mut outcomes = outcomes.into_iter();
         for piece in pieces {
-            piece.answer(&mut outcomes);
+            let own = piece.invocations.len().min(outcomes.len());
+            let held = self.pool.hold(&mut outcomes.as_mut_slice()[..own]);
+            piece.answer(&mut outcomes, held);
         }
     }
 

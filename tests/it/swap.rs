@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use subcast::deploy::Permission;
 
 use crate::support::checker::check;
 use crate::support::client::Client;
-use crate::support::guests;
 use crate::support::host::{Host, request};
+use crate::support::{eventually, guests};
 
 const ROOMY: &str = "[delivery]\noutbox = { messages = 100000, bytes = \"64MiB\" }\n";
 
@@ -119,7 +120,7 @@ async fn what_the_old_version_owes_comes_before_anything_of_the_new_one() {
         tokio::spawn(async move { host.deploy("swap", &next).await })
     };
     // Live as soon as the generation counts one more, although the old version still has something to say.
-    crate::support::eventually("the new version is live", || host.runtime.generation().number == 4).await;
+    eventually("the new version is live", || host.runtime.generation().number == 4).await;
     assert!(!swap.is_finished(), "the old version should still be working, so the test shows nothing");
     let quick: Vec<_> = (2..=5).map(|seq| event(seq, 0)).collect();
     host.publish(&quick).await;
@@ -176,7 +177,7 @@ async fn who_comes_and_goes_during_a_swap_misses_nothing() {
     publisher.await.unwrap();
     swapping.await.unwrap();
     let registry = &host.runtime.services().registry;
-    crate::support::eventually("nothing is left behind", || registry.is_empty()).await;
+    eventually("nothing is left behind", || registry.is_empty()).await;
     stop(host).await;
 }
 
@@ -290,4 +291,27 @@ async fn deployments_at_the_same_time_come_one_after_the_other() {
     // Each found what the one before it had left.
     assert!(steps.windows(2).all(|pair| pair[1].1 == pair[0].2), "{steps:?}");
     stop(host).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_nobody_waits_for_any_more_is_completed() {
+    let next = guests::version(1).await;
+    let host = Host::start(&["swap"], "").await;
+    let before = Arc::downgrade(&host.runtime.generation());
+    let mut client = Client::connect(host.address).await;
+    client.subscribed("t", "subscription { slow { seq version } }").await;
+    host.emit("slow", "slow", json!({"seq": 1, "ms": 900})).await;
+    let deployer = Arc::clone(host.runtime.deployer());
+    let swap = tokio::spawn(async move { deployer.deploy_file("swap", &next, Permission::default()).await });
+    eventually("the next version is live", || host.runtime.generation().number == 2).await;
+    swap.abort();
+    assert!(swap.await.is_err_and(|error| error.is_cancelled()), "it had ended: nothing was given up");
+    // What the old version owes, and then it goes.
+    let answer = json!({"data": {"slow": {"seq": 1, "version": "version-0000"}}});
+    assert_eq!(client.next("t").await, answer);
+    eventually("the generation before is gone", || before.upgrade().is_none()).await;
+    // It is on record, too.
+    host.runtime.deployer().rollback("swap", None, Permission::default()).await.unwrap();
+    assert_eq!(host.runtime.generation().number, 3);
+    host.stop().await;
 }

@@ -9,8 +9,8 @@ use wasmparser::{Parser, Payload};
 
 use crate::support::client::Client;
 use crate::support::component::{Act, Handmade};
-use crate::support::guests;
 use crate::support::host::{Host, deploy};
+use crate::support::{eventually, guests};
 
 /// The stage and the sentence of a refusal.
 fn refusal(answer: &Value) -> (&str, &str) {
@@ -53,7 +53,7 @@ async fn what_does_not_hold_is_refused_and_the_old_version_serves_on() {
         ("a core module", b"\0asm\x01\0\0\0", 422, "verify", "core WebAssembly module"),
         ("another world", b"\0asm\x0d\0\x01\0", 422, "verify", "not of resolvers"),
         ("half a component", &good[..good.len() / 2], 422, "verify", "damaged"),
-        ("code that is not valid", &broken, 422, "compile", ""),
+        ("code that is not valid", &broken, 422, "compile", "illegal opcode"),
         ("a trap at its start", &traps, 422, "start", "unreachable"),
         ("a capability that is not granted", &wants, 403, "verify", "`fetch` of [[module]] swap"),
         ("an example that fails", &failing, 422, "self-test", "Subscription.tested fails for its own example"),
@@ -82,19 +82,35 @@ async fn an_upload_that_is_cut_off_leaves_nothing_behind() {
         host.address,
         component.len()
     );
-    for part in [0, 1000, component.len() - 1] {
-        let mut stream = TcpStream::connect(host.address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&component[..part]).await.unwrap();
-        drop(stream);
-    }
     let left = || -> Vec<String> {
         let entries = std::fs::read_dir(&store).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| name != "lock").collect()
     };
-    crate::support::eventually("nothing is left of the uploads", || store.exists() && left().is_empty()).await;
+    for part in [0, 1000, component.len() - 1] {
+        let mut stream = TcpStream::connect(host.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&component[..part]).await.unwrap();
+        eventually("the upload has begun", || left().len() == 1).await;
+        drop(stream);
+        eventually("nothing is left of the upload", || left().is_empty()).await;
+    }
     still_serves(&host, &mut client, 1).await;
     assert_eq!(host.runtime.generation().number, 1);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_room_for_one_more_instance_serves_the_old_version() {
+    let next = guests::version(1).await;
+    let host = Host::start(&["swap"], "[sandbox]\ninstances = 1\n").await;
+    let mut client = Client::connect(host.address).await;
+    client.subscribed("t", "subscription { tick { seq version } }").await;
+    for seq in 1..3 {
+        let (status, answer) = host.put("swap", &next, "").await;
+        assert_eq!(status, 503, "{answer}");
+        assert!(refusal(&answer).1.contains("raise [sandbox] instances"), "{answer}");
+        still_serves(&host, &mut client, seq).await;
+    }
     host.stop().await;
 }
 

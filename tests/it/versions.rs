@@ -11,7 +11,7 @@ use subcast::deploy::Permission;
 use crate::support::host::{Host, deploy};
 use crate::support::process::Process;
 use crate::support::site::{Site, version};
-use crate::support::{PATIENCE, guests};
+use crate::support::{PATIENCE, eventually, guests};
 
 async fn becomes(host: &Process, expected: &str) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -103,6 +103,24 @@ async fn a_host_that_is_killed_during_a_swap_comes_back_with_a_whole_version() {
     assert!(seen.iter().any(|(_, after, _)| after == "version-0001"), "the kill never came late: {seen:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_while_it_compiles_comes_back_with_what_it_served() {
+    let site = Site::new("").await;
+    // Never compiled to the end, so it is cold each time.
+    let next = guests::patched("swap", "cold", &[("version-0000", "version-cold")]).await;
+    let component = std::fs::read(next).unwrap();
+    let host = site.start().await;
+    let address = host.address;
+    let upload = tokio::spawn(async move { deploy_or_die(address, component).await });
+    eventually("it compiles", || host.log().contains("compiling the module")).await;
+    host.kill().await;
+    assert!(!upload.await.unwrap(), "it was answered before it was killed");
+    let host = site.start().await;
+    assert_eq!(version(&host).await, "version-0000");
+    assert!(!host.log().contains("ERROR"), "{}", host.log());
+    assert_eq!(host.terminate().await, Some(0));
+}
+
 /// Whether a deployment was answered before the host died.
 async fn deploy_or_die(address: std::net::SocketAddr, component: Vec<u8>) -> bool {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -129,7 +147,7 @@ async fn a_watched_file_is_deployed_when_it_is_replaced_and_refused_when_it_does
     // Cut off, and completed later: what is half there does no harm.
     let whole = std::fs::read(&second).unwrap();
     std::fs::write(site.path("swap.wasm"), &whole[..whole.len() / 2]).unwrap();
-    crate::support::eventually("the half is refused", || host.log().contains("the new file was refused")).await;
+    eventually("the half is refused", || host.log().contains("the new file was refused")).await;
     assert_eq!(version(&host).await, "version-0001");
     std::fs::write(site.path("swap.wasm"), &whole).unwrap();
     becomes(&host, "version-0002").await;

@@ -135,8 +135,11 @@ fn size_is_bounded_at_1_kib_and_64_nodes() {
     predicate(&format!("true{}", " || true".repeat(31)));
     assert_eq!(
         refusal(&format!("true{}", " || true".repeat(32))),
-        "where: the predicate has 65 operators, names and literals, and 64 are allowed; decide the rest in the resolver"
+        "where: the predicate has 65 operators, names and literals (each `+` counts as 8), and 64 are allowed; decide the rest in the resolver"
     );
+    // Each copies what it joins.
+    predicate(&format!("event.data.a == 'x'{}", " + 'x'".repeat(5)));
+    assert!(refusal(&format!("event.data.a == 'x'{}", " + 'x'".repeat(7))).contains("64 are allowed"));
     assert!(refusal(&format!("event.data{} == 1", ".a".repeat(500))).contains("64 are allowed"));
     assert!(refusal(&format!("size({}1{}) == 1", "[".repeat(70), "]".repeat(70))).contains("64 are allowed"));
 }

@@ -5,6 +5,7 @@ use super::field::{LAGGING, PROBATION};
 use super::*;
 use crate::event::{Channel, Event};
 use crate::outcome::{Invocation, Job, Outcome};
+use crate::sandbox::held::Held;
 
 const CPU: Duration = Duration::from_millis(100);
 
@@ -38,7 +39,7 @@ fn piece_of(tenant: Option<&str>, invocations: usize, now: Instant) -> Piece {
     };
     let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: tenant.map(Arc::from) };
     let job = Job { field: Arc::from("f"), event: Arc::new(event), invocations: vec![invocation; invocations] };
-    Piece::whole(job, Box::new(|_| {}), now)
+    Piece::whole(job, Box::new(|_, _| {}), now)
 }
 
 /// Takes and finishes one batch without trouble, so that the field's cost is known.
@@ -193,11 +194,11 @@ fn every_job_is_answered_once_whatever_becomes_of_its_pieces() {
     let event = Arc::clone(&piece(1, now).event);
     let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None };
     let job = Job { field: Arc::from("f"), event, invocations: vec![invocation; 3] };
-    let mut rest = Piece::whole(job, Box::new(move |outcomes| answer.send(outcomes).unwrap()), now);
+    let mut rest = Piece::whole(job, Box::new(move |outcomes, _| answer.send(outcomes).unwrap()), now);
     let first = rest.split_front(1);
     drop(rest);
     assert!(answers.try_recv().is_err());
-    first.answer([Outcome::Skip].into_iter());
+    first.answer([Outcome::Skip].into_iter(), Held::default());
     let outcomes = answers.try_recv().unwrap();
     assert!(matches!(outcomes[..], [Outcome::Skip, Outcome::Failed(_), Outcome::Failed(_)]));
     assert!(answers.try_recv().is_err());

@@ -51,7 +51,7 @@ impl Loader {
         let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None };
         let job = Job { field: Arc::from("f"), event: Arc::new(event), invocations: vec![invocation] };
         let (answer, answered) = oneshot::channel();
-        self.sandbox.submit(module, job, Box::new(move |outcomes| answer.send(outcomes).unwrap()));
+        self.sandbox.submit(module, job, Box::new(move |outcomes, _| answer.send(outcomes).unwrap()));
         timeout(PATIENCE, answered).await.expect("an answer in time").unwrap().remove(0)
     }
 

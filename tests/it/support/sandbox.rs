@@ -44,7 +44,7 @@ impl Bench {
             event: Arc::new(event(data.clone())),
             invocations: tenants.iter().map(|tenant| invocation(*tenant)).collect(),
         };
-        let done = Box::new(move |outcomes| drop(reply.send(outcomes)));
+        let done = Box::new(move |outcomes, _| drop(reply.send(outcomes)));
         self.sandbox.submit(&self.module, job, done);
         answered
     }

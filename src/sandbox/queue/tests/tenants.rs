@@ -173,12 +173,12 @@ fn a_job_for_several_tenants_is_answered_once_in_its_own_order() {
     };
     let names = ["b", "a", "", "b", "a", ""];
     let job = Job { field: Arc::from("f"), event, invocations: names.iter().map(invocation).collect() };
-    let pieces = Piece::by_tenant(job, Box::new(move |outcomes| answer.send(outcomes).unwrap()), now);
+    let pieces = Piece::by_tenant(job, Box::new(move |outcomes, _| answer.send(outcomes).unwrap()), now);
     assert_eq!(pieces.len(), 3);
     for piece in pieces.into_iter().rev() {
         let name = piece.tenant().as_deref().unwrap_or("").to_owned();
         assert_eq!(piece.invocations.len(), 2);
-        piece.answer((0..2).map(|nth| Outcome::Value(format!("{name}{nth}"))));
+        piece.answer((0..2).map(|nth| Outcome::Value(format!("{name}{nth}"))), Held::default());
     }
     let values = ["b0", "a0", "0", "b1", "a1", "1"].map(|value| Outcome::Value(value.to_owned()));
     assert_eq!(answers.try_recv().unwrap(), values);

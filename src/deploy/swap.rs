@@ -1,0 +1,147 @@
+//! From a version that has been loaded to one that is live, and to the end of the one before.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::time::error::Elapsed;
+
+use super::history::Version;
+use super::record::Records;
+use super::report::{Ended, Report, log};
+use super::store::StoreError;
+use super::{DeployError, Deployer, Permission, beside, milliseconds, start, with};
+use crate::modules::Generation;
+use crate::registry::Published;
+use crate::sandbox::{Limits, Module};
+
+/// How much longer the answers of an old version are waited for than its limits let them take. Only a mistake of ours takes
+/// longer.
+const DRAIN_MARGIN: Duration = Duration::from_secs(30);
+
+impl Deployer {
+    /// Publishes a version in place of the live one, `None` for none. `record` is called once it is live. Given up before
+    /// that it changes nothing; afterwards it is completed all the same.
+    pub(super) async fn swap(
+        &self,
+        name: &str,
+        version: Option<(Version, PathBuf)>,
+        permission: Permission,
+        record: impl FnOnce(&mut Records, Vec<String>) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<Report, DeployError> {
+        let began = Instant::now();
+        let digest = version.as_ref().map(|(version, _)| version.digest.clone());
+        let mut report = self.report(name, digest);
+        if report.digest.is_some() && report.digest == report.previous {
+            return Ok(Report { unchanged: true, ..report });
+        }
+        let generation = self.registry.generation();
+        let new = match &version {
+            Some((version, path)) => {
+                Some(start::load_version(&self.sandbox, &self.config, name, path, &version.digest).await?)
+            }
+            None => None,
+        };
+        let (modules, limits, before) =
+            (replaced(&generation, name, new), self.config.graphql.clone(), Arc::clone(&generation));
+        let (next, widened) = beside(move || {
+            let next = before.next(modules, limits)?;
+            let widened = before.loosened_by(&next);
+            Ok::<_, DeployError>((next, widened))
+        })
+        .await??;
+        report.widened = widened;
+        if !permission.allow_widening && !report.widened.is_empty() {
+            return Err(DeployError::Widening(report.widened));
+        }
+        report.generation = next.number;
+        // What was live so far can be had again, also if its file has been replaced.
+        let module = name.to_owned();
+        self.with_records(move |records| records.save_live(&module)).await??;
+
+        let preparation = self.registry.prepare(Arc::new(next));
+        let preparation = beside(move || {
+            preparation.enter_all();
+            preparation
+        })
+        .await?;
+        let unfit = preparation.unfit();
+        if !permission.force && !unfit.is_empty() {
+            // Forgetting what was prepared takes as long as preparing it.
+            beside(move || drop(preparation)).await?;
+            return Err(DeployError::Unfit(unfit));
+        }
+        let (published, drained) = self.delivery.switch(preparation, permission.force).map_err(DeployError::Unfit)?;
+        report.ms.live = milliseconds(began);
+        let patience = longest_answer(generation.modules().iter().map(|module| module.limits())) + DRAIN_MARGIN;
+        let (records, stopping) = (Arc::clone(&self.records), self.tasks.stopping().clone());
+        let drained = async move {
+            tokio::select! {
+                // Nobody is left to be served then.
+                () = stopping.cancelled() => Ok(()),
+                drained = tokio::time::timeout(patience, drained) => drained.map(drop),
+            }
+        };
+        let completed = self.tasks.spawn(complete(report, published, drained, began, records, record));
+        drop(generation);
+        completed.await.unwrap_or(Err(DeployError::Stopping))
+    }
+}
+
+/// What is left to do once a version is live: to record that, to deliver what the one before owes, and to let it go.
+async fn complete(
+    mut report: Report,
+    published: Published,
+    drained: impl Future<Output = Result<(), Elapsed>> + Send,
+    began: Instant,
+    records: Arc<Mutex<Records>>,
+    record: impl FnOnce(&mut Records, Vec<String>) -> Result<(), StoreError> + Send + 'static,
+) -> Result<Report, DeployError> {
+    let widened = report.widened.clone();
+    if let Err(error) = with(&records, move |records| record(records, widened)).await? {
+        tracing::error!(module = report.name, %error, "the version is live, but after a restart the one before it will be");
+        report.stored = false;
+    }
+    report.moved = published.moved;
+    report.ended = published.ended.iter().map(Ended::from).collect();
+    if drained.await.is_err() {
+        tracing::warn!(module = report.name, "the version before still had answers to come when its time was up");
+    }
+    beside(move || published.finish()).await?;
+    report.ms.drained = milliseconds(began);
+    log(&report);
+    Ok(report)
+}
+
+/// The modules with this one in the place of that with its name; at the end if there was none.
+fn replaced(generation: &Generation, name: &str, new: Option<Arc<Module>>) -> Vec<Arc<Module>> {
+    let mut modules = generation.modules().to_vec();
+    let at = modules.iter().position(|module| module.name() == name);
+    match (at, new) {
+        (Some(at), Some(new)) => modules[at] = new,
+        (Some(at), None) => drop(modules.remove(at)),
+        (None, Some(new)) => modules.push(new),
+        (None, None) => {}
+    }
+    modules
+}
+
+/// For how long after its event an answer may come: it waits in the queue, is resolved, and once more if its batch was
+/// stopped.
+fn longest_answer(limits: impl Iterator<Item = Limits>) -> Duration {
+    limits.map(|limits| limits.patience + 2 * limits.wall).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_version_has_the_time_that_its_limits_give_it() {
+        let quick = Limits::default();
+        let slow = Limits { wall: Duration::from_mins(1), patience: Duration::from_mins(5), ..quick };
+        assert_eq!(longest_answer([quick, slow, quick].into_iter()), Duration::from_mins(7));
+        assert_eq!(longest_answer(std::iter::empty()), Duration::ZERO);
+    }
+}
