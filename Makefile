@@ -51,6 +51,7 @@ bench: $(RUST_READY) $(PYTHON_READY) ## the figures of benches/README.md
 .PHONY: bench-hostile
 bench-hostile: $(RUST_READY) $(PYTHON_READY) ## what a module notices of a hostile one beside it; some 20 minutes
 	cargo build --locked --release
+	cargo test --locked --test it declarations_are_written_for_the_bench -- --ignored
 	$(BIN)/python benches/hostile/beside.py
 
 .PHONY: fuzz

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-/// Bytes to hash, copy, read or write between two pauses: some 50 µs.
+/// Bytes to hash or copy between two pauses, and to read or write with one system call: some 50 µs.
 pub const BYTES: usize = 64 << 10;
 
 /// Nanoseconds: the shortest slice that the kernel knows.
@@ -23,24 +23,19 @@ pub fn pause() {
     std::thread::yield_now();
 }
 
-/// Reads what is left of a file, at most so many bytes of it.
+/// Reads what is left of a file, at most so many bytes of it. In pieces: between system calls, whoever waits and has more of a
+/// right to the core gets it.
 pub fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let size = file.metadata()?.len().min(most);
     let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     let mut left = file.take(most);
-    while left.by_ref().take(BYTES as u64).read_to_end(&mut content)? > 0 {
-        pause();
-    }
+    while left.by_ref().take(BYTES as u64).read_to_end(&mut content)? > 0 {}
     Ok(content)
 }
 
-/// Writes all of this.
+/// Writes all of this; see [`read`].
 pub fn write(mut target: impl Write, content: &[u8]) -> io::Result<()> {
-    for piece in content.chunks(BYTES) {
-        target.write_all(piece)?;
-        pause();
-    }
-    Ok(())
+    content.chunks(BYTES).try_for_each(|piece| target.write_all(piece))
 }
 
 /// Has this thread run soon after it wakes, also where another one is in the middle of its turn. It gets no more of the

@@ -3,7 +3,8 @@
 For each hostile resolver of `tests/guests/hostile/`: the end-to-end p99 of the module `engine` (published over HTTP,
 received over WebSocket), first in quiet, then while one hostile call is running all the time. The bar: at most twice
 the quiet figure or 3 ms more per running hostile call, whichever is more; medians of the runs. Both are measured in
-turns, because the machine changes its speed.
+turns, because the machine changes its speed. At the end, modules with hostile declarations are deployed and removed all the
+time instead.
 
     python benches/hostile/beside.py --binary target/release/subcast > table.md
     python benches/hostile/beside.py --only loopsForEver sleepsForAnHour --runs 1
@@ -30,6 +31,8 @@ import websockets
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ["hostile-resources", "hostile-answers", "hostile-escapes"]
+DECLARED = "declared"
+"""Not a module, but many: their declarations are hostile, and each is deployed over and over."""
 
 # Not hostile, or only to its own module.
 HARMLESS = {"fine", "fineLater", "ends", "remembers"}
@@ -146,6 +149,26 @@ def self_test() -> None:
             raise RuntimeError(f"the fault in {numbers} is not found")
 
 
+async def deploy(address: str, component: bytes) -> int:
+    """Deploys and removes it until standard input ends; how often."""
+    end = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    print("ready", flush=True)
+    times = 0
+    while not end.done():
+        for method, body in [("PUT", component), ("DELETE", b"")]:
+            host, port = address.split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            head = f"{method} /admin/modules/{DECLARED} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n"
+            head += f"content-type: application/wasm\r\ncontent-length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            answer = await reader.read()
+            writer.close()
+            if not re.match(rb"HTTP/1.1 (200|404|422)", answer):
+                raise RuntimeError(answer.decode())
+        times += 1
+    return times
+
+
 async def attack(address: str, field: str, selection: str, data: Any) -> int:
     """One hostile call after the other, until standard input ends; how many there were.
 
@@ -153,6 +176,8 @@ async def attack(address: str, field: str, selection: str, data: Any) -> int:
     attackers have machines of their own.
     """
     os.nice(10)
+    if selection == DECLARED:
+        return await deploy(address, Path(data).read_bytes())
     connection = await Connection.subscribed(address, f"subscription {{ {field} {{ {selection} }} }}")
     publisher = await Publisher.connected(address)
     end = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
@@ -213,6 +238,11 @@ def built(binary: Path, name: str) -> Path:
 
 def attacks(module: str) -> list[tuple[str, str, Any]]:
     """Name, field and data of every hostile call of a module."""
+    if module == DECLARED:
+        files = sorted((ROOT / "target/guests/declared").glob("*.wasm"))
+        if not files:
+            raise RuntimeError("first: cargo test --test it declarations_are_written_for_the_bench -- --ignored")
+        return [(f"deploys: {file.stem}", DECLARED, str(file)) for file in files]
     fields = re.findall(r"^  (\w+): Out!", (sources(module) / "schema.graphql").read_text(), re.MULTILINE)
     listed: list[tuple[str, str, Any]] = []
     for field in fields:
@@ -254,6 +284,8 @@ async def measure(address: str, rows: list[Row], options: argparse.Namespace) ->
         if number % QUIET_EVERY == 0:
             quiet = await neighbour.p99(options.seconds, options.rate)
         selection = "seq many" if row.name.startswith("forges: 300") else "seq told"
+        if row.field == DECLARED:
+            selection = DECLARED
         attacker = await Attacker.started(address, row.field, selection, row.data)
         beside = await neighbour.p99(options.seconds, options.rate)
         row.calls += await attacker.stop()
@@ -269,7 +301,7 @@ async def serve(binary: Path, module: str, rows: list[Row], options: argparse.Na
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "subcast.toml"
         tables = [f'[sandbox]\ncache_dir = "{ROOT}/target/guests/cache"\n[telemetry]\nlog = "error"\n']
-        for name in ["engine", module]:
+        for name in ["engine", *([] if module == DECLARED else [module])]:
             tables.append(f'[[module]]\nname = "{name}"\npath = "{built(binary, name)}"\n')
         config.write_text("".join(tables))
         command = [binary, "serve", "--config", config, "--listen", "127.0.0.1:0"]
@@ -300,7 +332,7 @@ def main() -> int:
     print(f"| beside | quiet p99, ms | beside p99, ms | bar, ms | hostile calls in {options.seconds:g} s |")
     print("|---|---|---|---|---|")
     failed = False
-    for module in MODULES:
+    for module in [*MODULES, DECLARED]:
         rows = [row for row in map(Row, attacks(module)) if row.is_wanted(options.only)]
         for _ in range(options.runs if rows else 0):
             asyncio.run(serve(options.binary, module, rows, options))

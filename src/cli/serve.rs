@@ -79,6 +79,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 /// Ends well when a signal arrives; a second one ends the process at once.
 async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
+    // From the beginning: one that comes while the modules are loaded counts as soon as they are.
+    let mut hangups = Hangups::listen()?;
     let (runtime, server) = tokio::select! {
         started = start(config) => started?,
         () = signals.next() => return Ok(()),
@@ -86,7 +88,6 @@ async fn serve(config: Config) -> Result<(), Failure> {
     descriptors::raise(runtime.config().limits.connections);
     announce(&runtime, &server)?;
     runtime.tasks().spawn(server.run());
-    let mut hangups = Hangups::listen()?;
     loop {
         tokio::select! {
             () = signals.next() => break,

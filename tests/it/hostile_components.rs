@@ -1,7 +1,7 @@
 //! Components that no Python made: hostile declarations, and hostile code below the SDK. Whatever is loaded ends in a module or in a `LoadError` that says why, in bounded time, and leaves
 //! nothing behind.
 
-#![expect(clippy::print_stderr, clippy::too_many_lines, reason = "tables, and what came of their rows")]
+#![expect(clippy::print_stderr, reason = "tables, and what came of their rows")]
 #![expect(clippy::format_collect, reason = "what is made here is large anyway")]
 
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use subcast::modules;
 use subcast::outcome::Outcome;
 
 use crate::support::component::{Act, Field, Handmade};
+use crate::support::guests;
 use crate::support::loader::Loader;
 
 /// What a module may take to be refused on a busy machine, once it is compiled. All take milliseconds, but for a schema of
@@ -144,9 +145,14 @@ async fn what_does_not_start_is_refused() {
     gate.is_clean().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn hostile_declarations_are_refused_in_milliseconds() {
-    let gate = Loader::new();
+/// What a module may declare that is too much, and what is said of it.
+struct Declarations {
+    refused: Vec<(&'static str, Handmade, &'static str)>,
+    /// Large, but within its bounds.
+    accepted: Vec<(&'static str, Handmade)>,
+}
+
+fn declarations() -> Declarations {
     let where_ = |predicate: String| Handmade {
         fields: vec![Field { predicate: Some(predicate), ..Field::named("f") }],
         ..Handmade::default()
@@ -159,8 +165,7 @@ async fn hostile_declarations_are_refused_in_milliseconds() {
     let many_fields: String = (0..60_000).map(|n| format!("f{n}: Int ")).collect();
     let many_types: String = (0..30_000).map(|n| format!("type T{n} {{ a: Int }} ")).collect();
     let base = "type Subscription { f: Int }";
-    let mut wrong = Vec::new();
-    for (what, handmade, told) in [
+    let refused = vec![
         ("a where of a megabyte", where_("true || ".repeat(1 << 17) + "true"), "1024"),
         ("parentheses", where_(nested("(", "true", ")", 500)), "where"),
         ("lists", where_(nested("[", "1", "]", 500)), "where"),
@@ -224,7 +229,22 @@ async fn hostile_declarations_are_refused_in_milliseconds() {
             schema(format!("{base} type A implements {} {{ a: Int }}", "B & ".repeat(100_000) + "B")),
             "",
         ),
-    ] {
+    ];
+    let accepted = vec![
+        ("negations", where_("!".repeat(1_000) + "true")),
+        ("minus signs", where_("-".repeat(1_000) + "1 == 1")),
+        ("30,000 types", schema(format!("{base} {many_types}"))),
+        ("60,000 fields of one type", schema(format!("{base} type T {{ {many_fields} }}"))),
+    ];
+    Declarations { refused, accepted }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_declarations_are_refused_in_milliseconds() {
+    let gate = Loader::new();
+    let Declarations { refused, accepted } = declarations();
+    let mut wrong = Vec::new();
+    for (what, handmade, told) in refused {
         let module = gate.load(&handmade.encode()).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let start = Instant::now();
         let checked = modules::check("handmade", module.manifest());
@@ -239,13 +259,7 @@ async fn hostile_declarations_are_refused_in_milliseconds() {
             wrong.push(what);
         }
     }
-    // Large, but within its bounds.
-    for (what, handmade) in [
-        ("negations", where_("!".repeat(1_000) + "true")),
-        ("minus signs", where_("-".repeat(1_000) + "1 == 1")),
-        ("30,000 types", schema(format!("{base} {many_types}"))),
-        ("60,000 fields of one type", schema(format!("{base} type T {{ {many_fields} }}"))),
-    ] {
+    for (what, handmade) in accepted {
         let module = gate.load(&handmade.encode()).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let start = Instant::now();
         modules::check("handmade", module.manifest()).unwrap_or_else(|error| panic!("{what}: {error:.200}"));
@@ -256,6 +270,19 @@ async fn hostile_declarations_are_refused_in_milliseconds() {
     }
     assert_eq!(wrong, [""; 0]);
     gate.is_clean().await;
+}
+
+/// For `benches/hostile/beside.py`, which deploys them over and over beside a module that behaves.
+#[test]
+#[ignore = "writes the components into target/guests/declared, for a benchmark"]
+fn hostile_declarations_are_written_for_the_bench() {
+    let Declarations { refused, accepted } = declarations();
+    let folder = guests::target().join("guests/declared");
+    std::fs::create_dir_all(&folder).unwrap();
+    let refused = refused.into_iter().map(|(what, handmade, _)| (what, handmade));
+    for (what, handmade) in refused.chain(accepted) {
+        std::fs::write(folder.join(format!("{what}.wasm")), handmade.encode()).unwrap();
+    }
 }
 
 /// So many interfaces, each of which says to implement all others.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use subcast::deploy::Permission;
 
@@ -167,6 +167,27 @@ async fn a_hangup_makes_the_host_look_at_its_files() {
     rollback(&host);
     assert_eq!(version(&host).await, "version-0000");
     assert_eq!(host.terminate().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_before_the_host_serves_does_not_end_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    // With an empty cache, it compiles for seconds first.
+    let mut host = Command::new(env!("CARGO_BIN_EXE_subcast"))
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .arg(guests::built("swap").await)
+        .env("SUBCAST_SANDBOX_CACHE_DIR", folder.path().join("cache"))
+        .stderr(std::fs::File::create(&log).unwrap())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("it compiles", || std::fs::read_to_string(&log).unwrap().contains("compiling the module")).await;
+    kill_process(Pid::from_child(&host), Signal::HUP).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(host.try_wait().unwrap(), None, "it has ended");
+    host.kill().unwrap();
+    host.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn target() -> PathBuf {
+/// Where the build puts things.
+pub fn target() -> PathBuf {
     // target/{profile}/subcast → target
     Path::new(env!("CARGO_BIN_EXE_subcast")).parent().and_then(Path::parent).unwrap().to_owned()
 }
