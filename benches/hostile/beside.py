@@ -3,8 +3,8 @@
 For each hostile resolver of `tests/guests/hostile/`: the end-to-end p99 of the module `engine` (published over HTTP,
 received over WebSocket), first in quiet, then while one hostile call is running all the time. The bar: at most twice
 the quiet figure or 3 ms more per running hostile call, whichever is more; medians of the runs. Both are measured in
-turns, because the machine changes its speed. At the end, modules with hostile declarations are deployed and removed all the
-time instead.
+turns, because the machine changes its speed. At the end, modules with hostile declarations are deployed and removed all
+the time instead.
 
     python benches/hostile/beside.py --binary target/release/subcast > table.md
     python benches/hostile/beside.py --only loopsForEver sleepsForAnHour --runs 1
