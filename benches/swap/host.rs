@@ -19,7 +19,11 @@ impl Host {
     pub async fn start(folder: &Path, module: &Path) -> Self {
         let cache = folder.join("cache");
         let config = folder.join("subcast.toml");
-        std::fs::write(&config, format!("[[module]]\nname = \"swap\"\npath = \"{}\"\ninstances = 1\n", module.display())).unwrap();
+        std::fs::write(
+            &config,
+            format!("[[module]]\nname = \"swap\"\npath = \"{}\"\ninstances = 1\n", module.display()),
+        )
+        .unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_subcast"))
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--config"])
             .arg(config)

@@ -318,6 +318,10 @@ async fn hashed(path: &Path) -> io::Result<(File, String)> {
 
 /// Does what takes milliseconds where nobody waits for the thread.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DeployError> {
+    let work = move || {
+        pace::stand_back();
+        work()
+    };
     tokio::task::spawn_blocking(work).await.map_err(|_| DeployError::Stopping)
 }
 

@@ -187,5 +187,9 @@ fn read(mut file: File, digest: &str) -> Result<Vec<u8>, LoadError> {
 
 /// Runs something that takes long where it holds nobody up.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+    let work = move || {
+        pace::stand_back();
+        work()
+    };
     tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Read(std::io::Error::other(error)))
 }
