@@ -296,7 +296,8 @@ async fn deployments_at_the_same_time_come_one_after_the_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_that_nobody_waits_for_any_more_is_completed() {
     let next = guests::version(1).await;
-    let host = Host::start(&["swap"], "").await;
+    // The client does not read meanwhile, and must not be closed for that: it would take its places in rosters along.
+    let host = Host::start(&["swap"], "[server]\nping_interval = \"10m\"\n").await;
     let before = Arc::downgrade(&host.runtime.generation());
     let mut client = Client::connect(host.address).await;
     client.subscribed("t", "subscription { slow { seq version } }").await;
