@@ -2,7 +2,8 @@
 //!
 //! Receive → verify → compile → start → self-test → check → publish → drain → drop. Until a version is published, the one
 //! before it serves, whatever goes wrong; from then on the new one does, and the old one ends when it has delivered what
-//! it still owed. One at a time.
+//! it still owed. One swap at a time, and new versions in the order in which they came; what goes back to a version, or
+//! removes one, does not wait for what is only on its way.
 
 mod config;
 mod error;
@@ -22,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use config::{Config, ModuleConfig, check_name};
@@ -62,6 +64,9 @@ pub struct Deployer {
     registry: Registry,
     delivery: Delivery,
     records: Arc<Mutex<Records>>,
+    /// Held by who brings a new version, from the first to the last.
+    arrival: tokio::sync::Mutex<()>,
+    /// Held by who changes what is live. Taken after `arrival`, if both are.
     turn: tokio::sync::Mutex<()>,
     tasks: Tasks,
 }
@@ -71,8 +76,12 @@ pub struct Deployer {
 pub struct Upload(Incoming);
 
 impl Upload {
-    /// Appends a part of it.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), DeployError> {
+    /// Appends a part of it, beside the threads that serve clients: it is hashed, and written to a disk.
+    pub async fn append(mut self, part: Bytes) -> Result<Self, DeployError> {
+        beside(move || self.write(&part).map(|()| self)).await?
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), DeployError> {
         if self.0.size() + bytes.len() as u64 > MOST_BYTES {
             return Err(DeployError::TooLarge { most: MOST_BYTES });
         }
@@ -105,7 +114,8 @@ impl Deployer {
         tasks: Tasks,
     ) -> Self {
         let records = Arc::new(Mutex::new(records));
-        Self { config, sandbox, registry, delivery, records, turn: tokio::sync::Mutex::default(), tasks }
+        let (arrival, turn) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Self { config, sandbox, registry, delivery, records, arrival, turn, tasks }
     }
 
     /// Room for a component of this module that is about to arrive. What does not arrive completely leaves nothing behind.
@@ -123,7 +133,7 @@ impl Deployer {
         permission: Permission,
     ) -> Result<Report, DeployError> {
         check_name(name)?;
-        let _turn = self.turn.lock().await;
+        let _arrival = self.arrival.lock().await;
         self.put(name, upload, signature, permission).await
     }
 
@@ -131,7 +141,7 @@ impl Deployer {
     pub async fn deploy_file(&self, name: &str, path: &Path, permission: Permission) -> Result<Report, DeployError> {
         let upload = self.copy(name, File::open(path)?).await?;
         let signature = signature::beside(path)?;
-        let _turn = self.turn.lock().await;
+        let _arrival = self.arrival.lock().await;
         self.put(name, upload, signature, permission).await
     }
 
@@ -140,7 +150,7 @@ impl Deployer {
     pub async fn reload(&self, name: &str, permission: Permission) -> Result<Report, DeployError> {
         let unknown = || DeployError::Unknown(name.to_owned());
         let path = self.config.module(name).and_then(|module| module.path.clone()).ok_or_else(unknown)?;
-        let _turn = self.turn.lock().await;
+        let _arrival = self.arrival.lock().await;
         let (file, digest) = hashed(&path).await?;
         let signature = signature::beside(&path)?;
         let live = self.live(name).map(|live| live.digest().to_owned());
@@ -190,25 +200,30 @@ impl Deployer {
 
     /// Goes back to the version before the live one, or to the kept one with this digest (or a beginning of it).
     pub async fn rollback(&self, name: &str, to: Option<&str>, permission: Permission) -> Result<Report, DeployError> {
+        let began = Instant::now();
         let _turn = self.turn.lock().await;
         let (module, digest) = (name.to_owned(), to.map(str::to_owned));
         let (version, path) = self.with_records(move |records| records.earlier(&module, digest.as_deref())).await??;
-        signature::verify(&self.config.trusted_keys, &version.digest, version.signature.as_deref())?;
-        let (module, digest) = (name.to_owned(), version.digest.clone());
-        self.swap(name, Some((version, path)), permission, move |records, widened| {
-            records.point(&module, &digest, widened)
-        })
-        .await
+        let digest = version.digest;
+        signature::verify(&self.config.trusted_keys, &digest, version.signature.as_deref())?;
+        let new = match self.live(name).filter(|live| live.digest() == digest) {
+            Some(live) => live,
+            None => start::load_version(&self.sandbox, &self.config, name, &path, &digest).await?,
+        };
+        let module = name.to_owned();
+        self.swap(name, Some(new), permission, began, move |records, widened| records.point(&module, &digest, widened))
+            .await
     }
 
     /// Removes a module. Its versions are kept, so that a rollback brings it back.
     pub async fn remove(&self, name: &str, permission: Permission) -> Result<Report, DeployError> {
+        let began = Instant::now();
         let _turn = self.turn.lock().await;
         if self.live(name).is_none() {
             return Err(DeployError::Unknown(name.to_owned()));
         }
         let module = name.to_owned();
-        self.swap(name, None, permission, move |records, _| records.remove(&module)).await
+        self.swap(name, None, permission, began, move |records, _| records.remove(&module)).await
     }
 
     /// All modules, by name.
@@ -242,6 +257,7 @@ impl Deployer {
         signature: Option<String>,
         permission: Permission,
     ) -> Result<Report, DeployError> {
+        let began = Instant::now();
         let (digest, size) = (incoming.digest(), incoming.size());
         let is_configured = match self.config.module(name).and_then(|module| module.path.as_ref()) {
             Some(path) => hashed(path).await.is_ok_and(|(_, found)| found == digest),
@@ -252,14 +268,20 @@ impl Deployer {
         }
         signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
         let mut version = record::version(&digest, size, signature);
-        let path = self.with_records(move |records| records.keep(incoming, &digest)).await??;
-        let module = name.to_owned();
-        let done = self
-            .swap(name, Some((version.clone(), path)), permission, move |records, widened| {
-                version.widened = widened;
-                records.put(&module, version, is_configured)
-            })
-            .await;
+        let kept = digest.clone();
+        let path = self.with_records(move |records| records.keep(incoming, &kept)).await??;
+        let done = match start::load_version(&self.sandbox, &self.config, name, &path, &digest).await {
+            Ok(new) => {
+                let _turn = self.turn.lock().await;
+                let module = name.to_owned();
+                self.swap(name, Some(new), permission, began, move |records, widened| {
+                    version.widened = widened;
+                    records.put(&module, version, is_configured)
+                })
+                .await
+            }
+            Err(error) => Err(error),
+        };
         self.with_records(Records::prune).await?;
         done
     }

@@ -43,7 +43,7 @@ pub struct Ended {
     pub reason: String,
 }
 
-/// Milliseconds since the deployment had its turn.
+/// Milliseconds since the new version was next to be loaded, or a rollback or removal was asked for.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Times {
     /// Until the version was live.

@@ -1,17 +1,15 @@
 //! From a version that has been loaded to one that is live, and to the end of the one before.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::time::error::Elapsed;
 
-use super::history::Version;
 use super::record::Records;
 use super::report::{Ended, Report, log};
 use super::store::StoreError;
-use super::{DeployError, Deployer, Permission, beside, milliseconds, start, with};
+use super::{DeployError, Deployer, Permission, beside, milliseconds, with};
 use crate::modules::Generation;
 use crate::registry::Published;
 use crate::sandbox::{Limits, Module};
@@ -22,27 +20,21 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(30);
 
 impl Deployer {
     /// Publishes a version in place of the live one, `None` for none. `record` is called once it is live. Given up before
-    /// that it changes nothing; afterwards it is completed all the same.
+    /// that it changes nothing; afterwards it is completed all the same. The caller holds the `turn`.
     pub(super) async fn swap(
         &self,
         name: &str,
-        version: Option<(Version, PathBuf)>,
+        new: Option<Arc<Module>>,
         permission: Permission,
+        began: Instant,
         record: impl FnOnce(&mut Records, Vec<String>) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<Report, DeployError> {
-        let began = Instant::now();
-        let digest = version.as_ref().map(|(version, _)| version.digest.clone());
+        let digest = new.as_ref().map(|new| new.digest().to_owned());
         let mut report = self.report(name, digest);
         if report.digest.is_some() && report.digest == report.previous {
             return Ok(Report { unchanged: true, ..report });
         }
         let generation = self.registry.generation();
-        let new = match &version {
-            Some((version, path)) => {
-                Some(start::load_version(&self.sandbox, &self.config, name, path, &version.digest).await?)
-            }
-            None => None,
-        };
         let (modules, limits, before) =
             (replaced(&generation, name, new), self.config.graphql.clone(), Arc::clone(&generation));
         let (next, widened) = beside(move || {

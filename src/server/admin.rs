@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::response::{Reply, json as json_reply, refusal};
 use super::routes::{media_type, not_allowed};
 use super::{Shared, access};
-use crate::deploy::{DIGEST_START, DeployError, Deployer, Permission, Report, is_digest_start};
+use crate::deploy::{DIGEST_START, DeployError, Deployer, Permission, Report, Upload, is_digest_start};
 use crate::registry::Unfit;
 use crate::sandbox::LoadError;
 
@@ -159,8 +159,8 @@ async fn put(
         return Err(not_a_deployment(StatusCode::TOO_MANY_REQUESTS, reason));
     };
     let signature = headers.get(SIGNATURE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let mut upload = shared.runtime.deployer().receive(&name).await?;
-    receive(body, &PATIENCE, |part| upload.write(part)).await?;
+    let upload = shared.runtime.deployer().receive(&name).await?;
+    let upload = receive(body, &PATIENCE, upload, Upload::append).await?;
     run(shared, async move |deployer| deployer.deploy(&name, upload, signature, permission).await).await
 }
 
@@ -178,25 +178,29 @@ struct Patience {
     whole: Duration,
 }
 
-async fn receive<B: Body<Data = Bytes> + Unpin>(
+/// Appends all parts of a body to what is there at first.
+async fn receive<B: Body<Data = Bytes> + Unpin, T, F>(
     body: &mut B,
     patience: &Patience,
-    mut write: impl FnMut(&[u8]) -> Result<(), DeployError>,
-) -> Result<(), Refused> {
+    first: T,
+    mut append: impl FnMut(T, Bytes) -> F,
+) -> Result<T, Refused>
+where
+    F: Future<Output = Result<T, DeployError>>,
+{
     let deadline = Instant::now() + patience.whole;
+    let mut received = first;
     loop {
         let until = deadline.min(Instant::now() + patience.part);
         match tokio::time::timeout_at(until, body.frame()).await {
             Err(_) => return Err(cut_off("the component did not arrive in time")),
             Ok(Some(Err(_))) => return Err(cut_off("the component did not arrive completely")),
             Ok(Some(Ok(frame))) => {
-                if let Some(part) = frame.data_ref() {
-                    write(part)?;
-                    // Writing and hashing take their time: the thread's other connections come in between.
-                    tokio::task::yield_now().await;
+                if let Ok(part) = frame.into_data() {
+                    received = append(received, part).await?;
                 }
             }
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(received),
         }
     }
 }
@@ -266,13 +270,8 @@ mod tests {
             Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"a"))), sent + 1))
         });
         let mut body = StreamBody::new(Box::pin(futures_util::StreamExt::take(parts, bytes)));
-        let mut received = 0;
-        let done = receive(&mut body, &patience, |part| {
-            received += part.len();
-            Ok(())
-        });
-        match done.await {
-            Ok(()) => Ok(received),
+        match receive(&mut body, &patience, 0, async |sum, part| Ok(sum + part.len())).await {
+            Ok(received) => Ok(received),
             Err(Refused::Request(reply)) => Err(reply.status()),
             Err(Refused::Deploy(error)) => panic!("{error}"),
         }

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use subcast::deploy::Permission;
 
 use crate::support::checker::check;
 use crate::support::client::Client;
-use crate::support::host::{Host, request};
+use crate::support::component::{Act, Handmade};
+use crate::support::host::{Host, deploy, request};
 use crate::support::{eventually, guests};
 
 const ROOMY: &str = "[delivery]\noutbox = { messages = 100000, bytes = \"64MiB\" }\n";
@@ -315,4 +317,34 @@ async fn a_swap_that_nobody_waits_for_any_more_is_completed() {
     host.runtime.deployer().rollback("swap", None, Permission::default()).await.unwrap();
     assert_eq!(host.runtime.generation().number, 3);
     host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_does_not_wait_for_versions_that_are_only_on_their_way() {
+    let (bad, better) = (guests::version(1).await, guests::version(2).await);
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let host = Arc::new(Host::start(&["swap"], &format!("[admin]\nstore = {store:?}\n")).await);
+    host.deploy("swap", &bad).await;
+    // One that takes two seconds to be refused, and one that came after it.
+    let endless = Handmade { describe: Act::Loop, ..Handmade::default() }.encode();
+    let kept = store.join(format!("{}.wasm", hex::encode(Sha256::digest(&endless))));
+    let address = host.address;
+    let first = tokio::spawn(async move { deploy(address, "swap", &endless, "", &[]).await });
+    eventually("the first one has arrived", || kept.exists()).await;
+    let second = {
+        let host = Arc::clone(&host);
+        tokio::spawn(async move { host.deploy("swap", &better).await })
+    };
+    let (status, report) = host.post("/admin/modules/swap/rollback", &[], b"").await;
+    assert_eq!(status, 200, "{report}");
+    assert!(!first.is_finished() && !second.is_finished(), "nobody was on the way, so the test shows nothing");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["generation"], 3, "{report}");
+    let (status, refusal) = first.await.unwrap();
+    assert_eq!((status, &refusal["errors"][0]["extensions"]["stage"]), (422, &json!("start")), "{refusal}");
+    let after = second.await.unwrap();
+    assert_eq!((&after["generation"], &after["previous"]), (&json!(4), &report["digest"]), "{after}");
+    assert!(!kept.exists(), "what was refused is not kept");
+    stop(host).await;
 }
