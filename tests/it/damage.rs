@@ -2,16 +2,20 @@
 
 #![expect(clippy::print_stderr, reason = "what came of the cases")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde_json::{Value, json};
 use subcast::modules;
 use subcast::outcome::Outcome;
 use subcast::sandbox::LoadError;
 
-use crate::support::component::Handmade;
+use crate::support::client::Client;
+use crate::support::component::{Field, Handmade};
 use crate::support::encoding::{sections, unsigned};
+use crate::support::host::{Host, deploy};
 use crate::support::loader::{Loader, children, descriptors};
 use crate::support::{eventually, guests};
 
@@ -44,12 +48,7 @@ async fn damaged_components_are_loaded_or_refused_and_never_more() {
         if only.is_none() && Instant::now() > deadline {
             break;
         }
-        // The real one is large: only what is refused before it is compiled ends soon.
-        let bytes = match case % 8 {
-            0 => random_bytes(&mut random),
-            1 => cut(&mut random, &real),
-            _ => mutate(&mut random, &small),
-        };
+        let bytes = damaged(&mut random, case, &small, &real);
         if only.is_some_and(|only| only != case) {
             continue;
         }
@@ -93,6 +92,73 @@ async fn damaged_components_are_loaded_or_refused_and_never_more() {
     // And it still works.
     let module = gate.load(&small).await.unwrap();
     assert_eq!(gate.ask(&module).await, Outcome::Value("1".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_components_are_deployed_or_refused_and_what_is_live_serves_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, store) = (folder.path().join("cache"), folder.path().join("store"));
+    let places = format!("[sandbox]\ncache_dir = {cache:?}\n[admin]\nstore = {store:?}\nversions = 2\n");
+    let host = Host::start(&[], &places).await;
+    let neighbour = Handmade {
+        schema: b"type Subscription { n: Int }".to_vec(),
+        fields: vec![Field::named("n")],
+        ..Handmade::default()
+    };
+    let (status, report) = deploy(host.address, "neighbour", &neighbour.encode(), "", &[]).await;
+    assert_eq!(status, 200, "{report}");
+    let mut client = Client::connect(host.address).await;
+    client.subscribed("n", "subscription { n }").await;
+
+    let (small, real) = (Handmade::default().encode(), std::fs::read(guests::built("engine").await).unwrap());
+    let (seed, deadline) = (seed(), Instant::now() + Duration::from_secs(seconds()));
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut stages = BTreeMap::<String, u32>::new();
+    for case in 0_u32.. {
+        if Instant::now() > deadline {
+            break;
+        }
+        let bytes = damaged(&mut random, case, &small, &real);
+        let (status, answer) = deploy(host.address, "damaged", &bytes, "?force=true&allow_widening=true", &[]).await;
+        let stage = match status {
+            200 => "live",
+            400..=499 => answer["errors"][0]["extensions"]["stage"].as_str().unwrap_or_default(),
+            _ => panic!("SUBCAST_FUZZ_SEED={seed}, case {case}: {status} {answer}"),
+        };
+        *stages.entry(stage.to_owned()).or_default() += 1;
+        if case % 16 == 0 {
+            host.emit("c", "e", json!({})).await;
+            assert_eq!(client.next("n").await, json!({"data": {"n": 1}}), "case {case}");
+        }
+    }
+    eprintln!("{stages:?}");
+    assert!(["verify", "compile"].iter().all(|stage| stages.contains_key(*stage)), "the damage shows too little");
+    let (status, live) = deploy(host.address, "damaged", &small, "?force=true&allow_widening=true", &[]).await;
+    assert_eq!(status, 200, "{live}");
+    // Nothing is kept but what can be had again.
+    let (_, modules) = host.get("/admin/modules/damaged").await;
+    let modules: Value = serde_json::from_str(&modules).unwrap();
+    let versions = modules["versions"].as_array().unwrap().iter();
+    let mut expected: Vec<String> =
+        versions.map(|version| format!("{}.wasm", version["digest"].as_str().unwrap())).collect();
+    expected.extend(["damaged.json", "lock", "neighbour.json"].map(str::to_owned));
+    expected.push(format!("{}.wasm", report["digest"].as_str().unwrap()));
+    expected.sort();
+    let mut found: Vec<_> =
+        std::fs::read_dir(&store).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    assert_eq!(found, expected);
+    drop(client);
+    host.stop().await;
+}
+
+fn damaged(random: &mut StdRng, case: u32, small: &[u8], real: &[u8]) -> Vec<u8> {
+    match case % 8 {
+        0 => random_bytes(random),
+        // It is large: only what is refused before it is compiled ends soon.
+        1 => cut(random, real),
+        _ => mutate(random, small),
+    }
 }
 
 fn random_bytes(random: &mut StdRng) -> Vec<u8> {

@@ -77,12 +77,12 @@ pub fn cache() -> PathBuf {
     target().join("guests/cache")
 }
 
-/// Lets all tests share one cache of compiled modules, and compile by the real binary.
+/// Lets tests share one cache of compiled modules, unless they name another one, and compile by the real binary.
 pub fn share_cache(config: &mut Config) {
     share_sandbox_cache(&mut config.sandbox);
 }
 
 fn share_sandbox_cache(config: &mut sandbox::Config) {
-    config.cache_dir = Some(cache());
+    config.cache_dir.get_or_insert_with(cache);
     config.compiler = Some(vec![env!("CARGO_BIN_EXE_subcast").into(), "compile".into()]);
 }
