@@ -57,3 +57,23 @@ pub struct Failure {
     /// For the log, never for the client.
     pub traceback: Option<String>,
 }
+
+impl Failure {
+    /// What is said instead of an answer that there is no room for.
+    #[must_use]
+    pub fn no_room() -> Self {
+        Self {
+            message: "Too much of what was resolved waits for its delivery; this event is not delivered".to_owned(),
+            code: Some("OVERLOADED".to_owned()),
+            expose: true,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes of all its texts.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let Self { message, code, extensions, expose: _, traceback } = self;
+        [code, extensions, traceback].into_iter().flatten().map(String::len).sum::<usize>() + message.len()
+    }
+}

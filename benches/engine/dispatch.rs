@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Map;
+use subcast::delivery::Reached;
 use subcast::ids::OperationId;
 use subcast::modules::Request;
 use subcast::outbox::{Operation, Outbox};
@@ -134,10 +135,9 @@ impl Engine {
 
     fn publish(&self, n: u64) {
         let event = Published { event: user_event(n), identified: false };
-        self.runtime
-            .services()
-            .bus
-            .publish(vec![event], Instant::now(), |sequenced| self.runtime.delivery().deliver(&sequenced));
+        self.runtime.services().bus.publish(vec![event], Instant::now(), |sequenced| {
+            self.runtime.delivery().deliver(&sequenced, &mut Reached::default());
+        });
     }
 }
 

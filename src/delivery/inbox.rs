@@ -1,16 +1,18 @@
 //! Answers of the sandbox on their way to the delivering task.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
+use super::large::Large;
 use super::succession::Drained;
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::position::Position;
-use crate::registry::{Answer, Cohort, Handover, Ticket};
+use crate::registry::{Cohort, Handover, Ticket};
 use crate::sandbox::{Held, Module};
 
 /// What a job was for.
@@ -29,18 +31,24 @@ pub(super) struct Resolved {
 pub(super) enum Message {
     /// A job is answered.
     Resolved(Resolved, Vec<Outcome>, Held),
-    /// A large value is projected.
-    Projected(Arc<Cohort>, Ticket, Answer),
+    /// A large value has had a turn to be projected.
+    Projected(Large),
     /// A generation has taken another one's place: jobs that are answered later may be of either.
     Handover(Handover, Drained),
 }
 
-/// Filled by sandbox threads, emptied as a whole by one task. Bounded by the jobs that the sandbox admits, each of which is in
-/// here once, and by what it lets them hold.
+/// Messages that may wait before publishers do.
+const ROOM: usize = 4_096;
+/// No publisher waits for longer.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Filled by sandbox threads, emptied as a whole by one task. Bounded by what the sandbox lets modules hold, and by
+/// publishers, who wait while there is much in here.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     waiting: Mutex<Vec<Message>>,
     filled: Notify,
+    emptied: Notify,
 }
 
 impl Inbox {
@@ -54,6 +62,19 @@ impl Inbox {
         }
     }
 
+    /// Whether publishers need not wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.lock().len() < ROOM
+    }
+
+    /// Resolves once there is room.
+    pub(super) async fn ready(&self) {
+        let emptied = self.emptied.notified();
+        if !self.has_room() {
+            let _ = timeout(LONGEST, emptied).await;
+        }
+    }
+
     /// Waits until there is something, and moves all of it into `batch`, which must be empty.
     pub(super) async fn take(&self, batch: &mut Vec<Message>) {
         loop {
@@ -61,6 +82,8 @@ impl Inbox {
                 let mut waiting = self.waiting.lock();
                 if !waiting.is_empty() {
                     std::mem::swap(&mut *waiting, batch);
+                    drop(waiting);
+                    self.emptied.notify_waiters();
                     return;
                 }
             }

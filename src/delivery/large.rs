@@ -1,13 +1,14 @@
-//! Large values, projected one at a time on a thread of their own: the delivering task serves everybody, and a megabyte
-//! takes milliseconds. What its cohort gets next waits in the lane; other cohorts do not. Modules take turns.
+//! Large values, projected on a thread of their own: the delivering task serves everybody, and a megabyte takes
+//! milliseconds. What its cohort gets next waits in the lane; other cohorts do not. Modules take turns, also in the middle of
+//! a value that many have selected differently.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::graphql::Selection;
 use crate::outcome::Outcome;
-use crate::position::Position;
-use crate::registry::{Cohort, Ticket};
-use crate::sandbox::{Held, Module};
+use crate::registry::{Answer, Cohort, Ticket};
+use crate::sandbox::Module;
 
 /// Bytes of JSON from which on a value counts as large, for all that is selected of it together. Below, projecting takes
 /// less than a handful of system calls.
@@ -17,29 +18,73 @@ const LARGE: usize = 64 << 10;
 const JOB: usize = 1 << 20;
 const REST: usize = 4 << 10;
 
+/// Bytes of results after which it is another module's turn.
+pub(super) const TURN: usize = 1 << 20;
+
 /// A value on its way to be projected, for the place in its cohort's lane.
 #[derive(Debug)]
 pub(super) struct Large {
+    pub(super) module: Arc<Module>,
     pub(super) cohort: Arc<Cohort>,
     pub(super) ticket: Ticket,
-    pub(super) position: Position,
-    pub(super) outcome: Outcome,
-    pub(super) held: Arc<Held>,
+    /// With the results so far.
+    pub(super) answer: Answer,
+    /// For whom there is none yet, the one that selects least last; `None` before the first turn.
+    pub(super) left: Option<Vec<Arc<Selection>>>,
+}
+
+impl Large {
+    /// Who waits for a result.
+    pub(super) fn left(&mut self) -> &mut Vec<Arc<Selection>> {
+        let Self { cohort, answer, left, .. } = self;
+        left.get_or_insert_with(|| {
+            let size = size(&answer.outcome);
+            let groups = cohort.groups.lock();
+            let waiting = groups.iter().filter(|group| group.waits_for(answer.position.offset));
+            let mut left: Vec<_> = waiting.map(|group| Arc::clone(&group.selection)).collect();
+            // Should there not be room for all, it is for those who want little.
+            left.sort_by_cached_key(|selection| std::cmp::Reverse(size.of_result(selection)));
+            left
+        })
+    }
 }
 
 /// Those that wait. Bounded by what the sandbox lets each module hold.
 #[derive(Debug, Default)]
 pub(super) struct LargeValues {
     /// None is empty. The module whose turn is next comes first.
-    lines: VecDeque<(Arc<Module>, VecDeque<Large>)>,
+    lines: VecDeque<VecDeque<Large>>,
     busy: bool,
 }
 
-/// The value, if there is one.
-pub(super) fn value(outcome: &Outcome) -> Option<&str> {
+/// How large an outcome is.
+#[derive(Clone, Copy)]
+enum Size {
+    Value { bytes: usize, objects: usize },
+    Failure { bytes: usize },
+    Nothing,
+}
+
+fn size(outcome: &Outcome) -> Size {
     match outcome {
-        Outcome::Value(value) | Outcome::Completed(Some(value)) => Some(value),
-        _ => None,
+        Outcome::Value(value) | Outcome::Completed(Some(value)) => {
+            // At most: braces in strings count, too.
+            let objects = value.bytes().filter(|byte| *byte == b'{').count();
+            Size::Value { bytes: value.len(), objects }
+        }
+        Outcome::Failed(failure) => Size::Failure { bytes: failure.bytes() },
+        Outcome::Skip | Outcome::Completed(None) => Size::Nothing,
+    }
+}
+
+impl Size {
+    /// About how many bytes a result has at most.
+    fn of_result(self, selection: &Selection) -> usize {
+        match self {
+            Self::Value { bytes, objects } => selection.most_bytes(bytes, objects),
+            Self::Failure { bytes } => bytes,
+            Self::Nothing => 0,
+        }
     }
 }
 
@@ -48,11 +93,13 @@ pub(super) fn value(outcome: &Outcome) -> Option<&str> {
 pub(super) struct Spent(usize);
 
 impl Spent {
-    /// Whether a value is to be projected beside, since it takes long, or the job has taken long already.
+    /// Whether an outcome is to be projected beside, since that takes long, or the job has taken long already.
     pub(super) fn is_large(&mut self, cohort: &Cohort, outcome: &Outcome) -> bool {
-        let Some(value) = value(outcome) else { return false };
-        let repeats: usize = cohort.groups.lock().iter().map(|group| group.selection.repeats()).sum();
-        self.exceeds(value.len().saturating_mul(repeats))
+        let size = size(outcome);
+        let groups = cohort.groups.lock();
+        let bytes = groups.iter().map(|group| size.of_result(&group.selection)).fold(0, usize::saturating_add);
+        drop(groups);
+        self.exceeds(bytes)
     }
 
     fn exceeds(&mut self, bytes: usize) -> bool {
@@ -65,11 +112,23 @@ impl Spent {
 }
 
 impl LargeValues {
-    pub(super) fn push(&mut self, module: &Arc<Module>, large: Large) {
-        match self.lines.iter_mut().find(|(of, _)| Arc::ptr_eq(of, module)) {
-            Some((_, line)) => line.push_back(large),
-            None => self.lines.push_back((Arc::clone(module), VecDeque::from([large]))),
+    pub(super) fn push(&mut self, large: Large) {
+        match self.line(&large.module) {
+            Some(line) => line.push_back(large),
+            None => self.lines.push_back(VecDeque::from([large])),
         }
+    }
+
+    /// One whose turn was not enough.
+    pub(super) fn push_again(&mut self, large: Large) {
+        match self.line(&large.module) {
+            Some(line) => line.push_front(large),
+            None => self.lines.push_back(VecDeque::from([large])),
+        }
+    }
+
+    fn line(&mut self, module: &Arc<Module>) -> Option<&mut VecDeque<Large>> {
+        self.lines.iter_mut().find(|line| line.front().is_some_and(|first| Arc::ptr_eq(&first.module, module)))
     }
 
     /// The next one, unless one is being projected.
@@ -77,16 +136,16 @@ impl LargeValues {
         if self.busy {
             return None;
         }
-        let (module, mut line) = self.lines.pop_front()?;
+        let mut line = self.lines.pop_front()?;
         let next = line.pop_front();
         if !line.is_empty() {
-            self.lines.push_back((module, line));
+            self.lines.push_back(line);
         }
         self.busy = next.is_some();
         next
     }
 
-    /// The one that was started is projected.
+    /// The turn of the one that was started is over.
     pub(super) fn finish(&mut self) {
         self.busy = false;
     }

@@ -17,10 +17,10 @@ use std::time::Instant;
 use crate::bus::Sequenced;
 use crate::graphql::{Projected, Selection};
 use crate::outbox::{Payload, Pushed};
-use crate::outcome::{Job, Outcome};
+use crate::outcome::{Failure, Job, Outcome};
 use crate::pace;
-use crate::registry::{Answer, Cohort, Match, Member, PlanGroup, Preparation, Published, Registry, Unfit};
-use crate::sandbox::{Held, Sandbox};
+use crate::registry::{Answer, Cohort, Match, Member, Payloads, PlanGroup, Preparation, Published, Registry, Unfit};
+use crate::sandbox::{Held, Module, Sandbox};
 use failure::FailureLog;
 use inbox::{Inbox, Message, Resolved};
 use large::{Large, LargeValues, Spent};
@@ -39,6 +39,19 @@ const NICENESS: i32 = 10;
 #[derive(Clone, Debug)]
 pub struct Delivery {
     shared: Arc<Shared>,
+}
+
+/// The modules for which events were published.
+#[derive(Debug, Default)]
+pub struct Reached(Vec<Arc<Module>>);
+
+impl Reached {
+    /// A few at most: those that have fields for the events.
+    fn add(&mut self, module: &Arc<Module>) {
+        if !self.0.iter().any(|known| Arc::ptr_eq(known, module)) {
+            self.0.push(Arc::clone(module));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,9 +77,13 @@ impl Delivery {
         &self.shared.metrics
     }
 
-    /// Starts dispatching one event. Quick, and never waits; call it in the order of the event's channel.
-    pub fn deliver(&self, sequenced: &Sequenced) {
-        let found = self.shared.registry.matching(&sequenced.event, |found| self.submit(sequenced, found));
+    /// Starts dispatching one event. Quick, and never waits; call it in the order of the event's channel. Adds the modules
+    /// whose resolvers it is for.
+    pub fn deliver(&self, sequenced: &Sequenced, reached: &mut Reached) {
+        let found = self.shared.registry.matching(&sequenced.event, |found| {
+            reached.add(&found.module);
+            self.submit(sequenced, found);
+        });
         if !found {
             let event = &sequenced.event;
             tracing::debug!(event = %event.id, channel = %event.channel, r#type = %event.kind, "no subscription matches this event");
@@ -113,15 +130,17 @@ impl Delivery {
         );
     }
 
-    /// Resolves once the sandbox has room: publishers wait here between batches.
-    pub async fn ready(&self) {
-        self.shared.sandbox.ready().await;
+    /// Resolves once what was reached has room again: publishers wait here after each batch. A module that has much to do
+    /// holds back those who publish for it, and nobody else.
+    pub async fn ready(&self, Reached(modules): Reached) {
+        self.shared.sandbox.ready(&modules).await;
+        self.shared.inbox.ready().await;
     }
 
     /// Whether publishers need not wait now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.shared.sandbox.has_room()
+        self.shared.sandbox.has_room() && self.shared.inbox.has_room()
     }
 
     /// Delivers answers until it is dropped. Exactly one task runs this; answers that are not delivered by then are lost
@@ -136,10 +155,14 @@ impl Delivery {
                     Message::Resolved(resolved, outcomes, held) => {
                         pushes += self.settle(resolved, outcomes, &Arc::new(held), &mut state);
                     }
-                    Message::Projected(cohort, ticket, answer) => {
+                    Message::Projected(mut large) => {
                         state.large.finish();
-                        cohort.lane.lock().fill(ticket, answer);
-                        pushes += self.deliver_next(&cohort, &mut state.succession);
+                        if large.left().is_empty() {
+                            large.cohort.lane.lock().fill(large.ticket, large.answer);
+                            pushes += self.deliver_next(&large.cohort, &mut state.succession);
+                        } else {
+                            state.large.push_again(large);
+                        }
                     }
                     Message::Handover(handover, drained) => {
                         end(state.succession.hand_over(handover, drained));
@@ -167,12 +190,15 @@ impl Delivery {
                 }
                 outcome => outcome,
             };
-            let (position, held) = (resolved.position, Arc::clone(held));
-            if spent.is_large(&cohort, &outcome) {
-                state.large.push(&resolved.module, Large { cohort, ticket, position, outcome, held });
+            let is_large = spent.is_large(&cohort, &outcome);
+            let (position, payloads, held) = (resolved.position, Payloads::default(), Arc::clone(held));
+            let answer = Answer { position, outcome, payloads, held };
+            if is_large {
+                let module = Arc::clone(&resolved.module);
+                state.large.push(Large { module, cohort, ticket, answer, left: None });
                 continue;
             }
-            cohort.lane.lock().fill(ticket, Answer { position, outcome, payloads: Vec::new(), held });
+            cohort.lane.lock().fill(ticket, answer);
             pushes += self.deliver_next(&cohort, &mut state.succession);
         }
         pushes
@@ -197,24 +223,27 @@ impl Delivery {
         }
     }
 
-    /// Projects a large value for everyone who is to get it.
-    fn project_large(&self, large: Large) {
-        let Large { cohort, ticket, position, outcome, held } = large;
-        let value = large::value(&outcome).unwrap_or_default();
-        let wanted: Vec<_> = {
-            let groups = cohort.groups.lock();
-            let wanted = groups.iter().filter(|group| group.waits_for(position.offset));
-            wanted.map(|group| Arc::clone(&group.selection)).collect()
-        };
-        let project = |selection: Arc<Selection>| {
-            let mut text = String::with_capacity(value.len() + 64);
+    /// Projects a large value for those who are to get it, as far as one turn goes.
+    fn project_large(&self, mut large: Large) {
+        let mut made = 0;
+        while made < large::TURN
+            && let Some(selection) = large.left().pop()
+        {
+            let Large { cohort, answer, .. } = &mut large;
             // The kernel lets who computes go on for several milliseconds, also while those wait that serve sockets.
-            let projected = selection.project_gently(value, pace::pause, &mut text);
-            let payload = self.projected(&cohort, &projected, text);
-            (selection, payload)
-        };
-        let payloads = wanted.into_iter().map(project).collect();
-        self.shared.inbox.put(Message::Projected(cohort, ticket, Answer { position, outcome, payloads, held }));
+            let gently = |value: &str, text: &mut String| selection.project_gently(value, pace::pause, text);
+            if let Some(mut payload) = self.payload(cohort, &selection, &answer.outcome, gently) {
+                if !answer.held.grow(payload.len()) {
+                    let mut text = String::new();
+                    selection.project_error(failure::to_graphql(&Failure::no_room()), &mut text);
+                    payload = Payload::from(text);
+                }
+                made += payload.len();
+                answer.payloads.insert(selection, payload);
+            }
+            pace::pause();
+        }
+        self.shared.inbox.put(Message::Projected(large));
     }
 
     /// Delivers what is next in the cohort's lane, and what had to wait for that.
@@ -245,20 +274,10 @@ impl Delivery {
         let mut groups = cohort.groups.lock();
         let mut pushes = 0;
         for group in groups.iter_mut().filter(|group| group.waits_for(position.offset)) {
-            let ready = payloads.iter().find(|(selection, _)| Arc::ptr_eq(selection, &group.selection));
-            let payload = match &outcome {
-                Outcome::Skip | Outcome::Completed(None) => None,
-                Outcome::Value(value) | Outcome::Completed(Some(value)) => Some(match ready {
-                    Some((_, payload)) => Arc::clone(payload),
-                    None => self.project(cohort, &group.selection, value),
-                }),
-                Outcome::Failed(failure) => {
-                    let mut text = String::new();
-                    group.selection.project_error(failure::to_graphql(failure), &mut text);
-                    Some(Payload::from(text))
-                }
-            };
-            if let Some(payload) = payload {
+            let selection = &group.selection;
+            let ready = payloads.get(selection).cloned();
+            let briskly = |value: &str, text: &mut String| selection.project(value, text);
+            if let Some(payload) = ready.or_else(|| self.payload(cohort, selection, &outcome, briskly)) {
                 self.shared.metrics.projections.inc();
                 pushes += self.push(group, &payload, position.offset);
             }
@@ -269,19 +288,32 @@ impl Delivery {
         pushes
     }
 
-    fn project(&self, cohort: &Cohort, selection: &Selection, value: &str) -> Payload {
-        // The text of the whole value bounds most projections; growing costs more than the few bytes left over.
-        let mut text = String::with_capacity(value.len() + 64);
-        let projected = selection.project(value, &mut text);
-        self.projected(cohort, &projected, text)
-    }
-
-    fn projected(&self, cohort: &Cohort, projected: &Projected, text: String) -> Payload {
-        if projected.errors > 0 {
-            self.shared.metrics.projection_errors.inc();
-            self.shared.failures.misfit(projected, &cohort.field);
+    /// What those get who selected this; nothing, if there is nothing for anyone.
+    fn payload(
+        &self,
+        cohort: &Cohort,
+        selection: &Selection,
+        outcome: &Outcome,
+        project: impl FnOnce(&str, &mut String) -> Projected,
+    ) -> Option<Payload> {
+        match outcome {
+            Outcome::Skip | Outcome::Completed(None) => None,
+            Outcome::Value(value) | Outcome::Completed(Some(value)) => {
+                // The text of the whole value bounds most projections; growing costs more than the few bytes left over.
+                let mut text = String::with_capacity(value.len() + 64);
+                let projected = project(value, &mut text);
+                if projected.errors > 0 {
+                    self.shared.metrics.projection_errors.inc();
+                    self.shared.failures.misfit(&projected, &cohort.field);
+                }
+                Some(Payload::from(text))
+            }
+            Outcome::Failed(failure) => {
+                let mut text = String::new();
+                selection.project_error(failure::to_graphql(failure), &mut text);
+                Some(Payload::from(text))
+            }
         }
-        Payload::from(text)
     }
 
     fn push(&self, group: &PlanGroup, payload: &Payload, offset: u64) -> usize {

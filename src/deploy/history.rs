@@ -63,6 +63,16 @@ impl Record {
         self.versions.drain(..surplus);
     }
 
+    /// Makes an earlier version the live one, in its place. If it was the oldest, and had to go since it was found, it is the
+    /// oldest again, and one more than are kept.
+    pub(super) fn point(&mut self, version: Version) {
+        self.live = Some(version.digest.clone());
+        match self.versions.iter_mut().find(|known| known.digest == version.digest) {
+            Some(known) => *known = version,
+            None => self.versions.insert(0, version),
+        }
+    }
+
     /// Why this is nothing that a host has written, if it is not.
     pub(super) fn fault(&self) -> Option<String> {
         let digests = self.versions.iter().map(|version| &version.digest).chain(&self.configured);
@@ -76,7 +86,7 @@ impl Record {
 }
 
 /// Whether this is a sha256 as it is written here.
-fn is_digest(text: &str) -> bool {
+pub(super) fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(is_digit)
 }
 
@@ -134,6 +144,20 @@ mod tests {
         record.remove();
         assert_eq!((record.live.as_deref(), digests(&record)), (None, vec!["c", "a", "b"]));
         assert_eq!(record.previous().unwrap().digest, "b");
+    }
+
+    #[test]
+    fn a_version_that_had_to_go_while_it_was_being_loaded_is_back_when_it_is_live() {
+        let mut record = Record::default();
+        for digest in ["a", "b", "c"] {
+            record.put(version(digest), 2);
+        }
+        record.point(version("a"));
+        assert_eq!((digests(&record), record.live.as_deref()), (vec!["a", "b", "c"], Some("a")));
+        record.point(Version { widened: vec!["w".to_owned()], ..version("b") });
+        assert_eq!((digests(&record), record.versions[1].widened.len()), (vec!["a", "b", "c"], 1));
+        record.put(version("d"), 2);
+        assert_eq!(digests(&record), ["b", "d"], "the bound holds again, and a rollback brings what was live");
     }
 
     #[test]

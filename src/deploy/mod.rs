@@ -35,7 +35,7 @@ pub use start::{Loaded, StartError, load};
 pub use store::StoreError;
 
 use crate::delivery::Delivery;
-use crate::digest::sha256;
+use crate::digest::{self, sha256};
 use crate::pace;
 use crate::registry::Registry;
 use crate::sandbox::{Module, Sandbox};
@@ -139,7 +139,7 @@ impl Deployer {
 
     /// Deploys a file of this machine.
     pub async fn deploy_file(&self, name: &str, path: &Path, permission: Permission) -> Result<Report, DeployError> {
-        let upload = self.copy(name, File::open(path)?).await?;
+        let upload = self.copy(name, digest::open(path)?).await?;
         let signature = signature::beside(path)?;
         let _arrival = self.arrival.lock().await;
         self.put(name, upload, signature, permission).await
@@ -157,9 +157,12 @@ impl Deployer {
         let (module, found) = (name.to_owned(), digest.clone());
         let is_known = self.with_records(move |records| records.is_configured(&module, &found)).await?;
         if live.as_ref() == Some(&digest) {
-            return self.confirm(name, digest, signature, true).await;
-        }
-        if is_known {
+            signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
+            let _turn = self.turn.lock().await;
+            if let Some(report) = self.confirm(name, &digest, signature.clone(), true).await? {
+                return Ok(report);
+            }
+        } else if is_known {
             return Ok(Report { unchanged: true, ..self.report(name, live) });
         }
         let upload = self.copy(name, file).await?;
@@ -204,15 +207,16 @@ impl Deployer {
         let _turn = self.turn.lock().await;
         let (module, digest) = (name.to_owned(), to.map(str::to_owned));
         let (version, path) = self.with_records(move |records| records.earlier(&module, digest.as_deref())).await??;
-        let digest = version.digest;
-        signature::verify(&self.config.trusted_keys, &digest, version.signature.as_deref())?;
-        let new = match self.live(name).filter(|live| live.digest() == digest) {
-            Some(live) => live,
-            None => start::load_version(&self.sandbox, &self.config, name, &path, &digest).await?,
-        };
+        signature::verify(&self.config.trusted_keys, &version.digest, version.signature.as_deref())?;
+        if self.is_live(name, &version.digest) {
+            return Ok(Report { unchanged: true, ..self.report(name, Some(version.digest)) });
+        }
+        let new = start::load_version(&self.sandbox, &self.config, name, &path, &version.digest).await?;
         let module = name.to_owned();
-        self.swap(name, Some(new), permission, began, move |records, widened| records.point(&module, &digest, widened))
-            .await
+        self.swap(name, Some(new), permission, began, move |records, widened| {
+            records.point(&module, Version { widened, ..version })
+        })
+        .await
     }
 
     /// Removes a module. Its versions are kept, so that a rollback brings it back.
@@ -246,6 +250,10 @@ impl Deployer {
         with(&self.records, work).await
     }
 
+    fn is_live(&self, name: &str, digest: &str) -> bool {
+        self.live(name).is_some_and(|live| live.digest() == digest)
+    }
+
     fn live(&self, name: &str) -> Option<Arc<Module>> {
         self.registry.generation().modules().iter().find(|module| module.name() == name).cloned()
     }
@@ -263,16 +271,23 @@ impl Deployer {
             Some(path) => hashed(path).await.is_ok_and(|(_, found)| found == digest),
             None => false,
         };
-        if self.live(name).is_some_and(|live| live.digest() == digest) {
-            return self.confirm(name, digest, signature, is_configured).await;
-        }
         signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
-        let mut version = record::version(&digest, size, signature);
+        {
+            let _turn = self.turn.lock().await;
+            if let Some(report) = self.confirm(name, &digest, signature.clone(), is_configured).await? {
+                return Ok(report);
+            }
+        }
         let kept = digest.clone();
         let path = self.with_records(move |records| records.keep(incoming, &kept)).await??;
         let done = match start::load_version(&self.sandbox, &self.config, name, &path, &digest).await {
             Ok(new) => {
                 let _turn = self.turn.lock().await;
+                // Somebody may have gone back to it meanwhile.
+                if let Some(report) = self.confirm(name, &digest, signature.clone(), is_configured).await? {
+                    return Ok(report);
+                }
+                let mut version = record::version(&digest, size, signature);
                 let module = name.to_owned();
                 self.swap(name, Some(new), permission, began, move |records, widened| {
                     version.widened = widened;
@@ -286,19 +301,21 @@ impl Deployer {
         done
     }
 
-    /// What was said is live already. Its signature may be another one.
+    /// A report, if this version is live already; its signature may be another one than before. The caller holds the `turn`.
     async fn confirm(
         &self,
         name: &str,
-        digest: String,
+        digest: &str,
         signature: Option<String>,
         is_configured: bool,
-    ) -> Result<Report, DeployError> {
-        signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
-        let report = Report { unchanged: true, ..self.report(name, Some(digest.clone())) };
-        let module = name.to_owned();
+    ) -> Result<Option<Report>, DeployError> {
+        if !self.is_live(name, digest) {
+            return Ok(None);
+        }
+        let report = Report { unchanged: true, ..self.report(name, Some(digest.to_owned())) };
+        let (module, digest) = (name.to_owned(), digest.to_owned());
         self.with_records(move |records| records.confirmed(&module, &digest, signature, is_configured)).await??;
-        Ok(report)
+        Ok(Some(report))
     }
 
     /// A report of nothing yet.
@@ -331,7 +348,7 @@ async fn with<T: Send + 'static>(
 async fn hashed(path: &Path) -> io::Result<(File, String)> {
     let path = path.to_owned();
     let hashed = tokio::task::spawn_blocking(move || {
-        let file = File::open(path)?;
+        let file = digest::open(&path)?;
         let (digest, _) = sha256((&file).take(MOST_BYTES + 1))?;
         Ok((file, digest))
     });

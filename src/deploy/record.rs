@@ -165,12 +165,8 @@ impl Records {
     }
 
     /// A version that is known is live.
-    pub(super) fn point(&mut self, name: &str, digest: &str, widened: Vec<String>) -> Result<(), StoreError> {
-        let record = self.by_name.entry(name.to_owned()).or_default();
-        record.live = Some(digest.to_owned());
-        if let Some(version) = record.versions.iter_mut().find(|version| version.digest == digest) {
-            version.widened = widened;
-        }
+    pub(super) fn point(&mut self, name: &str, version: Version) -> Result<(), StoreError> {
+        self.by_name.entry(name.to_owned()).or_default().point(version);
         self.write(name)
     }
 

@@ -14,7 +14,7 @@ use super::config::check_grants;
 use super::record::Records;
 use super::store::StoreError;
 use super::{Config, DeployError, ModuleConfig, self_test, signature};
-use crate::digest::sha256;
+use crate::digest::{self, sha256};
 use crate::modules::{AssembleError, Generation};
 use crate::sandbox::{LoadError, Module, Sandbox};
 
@@ -163,7 +163,7 @@ async fn configured(
     let name = &module.name;
     let failed = |source: DeployError| StartError::Load { name: name.clone(), path: path.to_owned(), source };
     let read = |error| failed(DeployError::Load(LoadError::Read(error)));
-    let file = File::open(path).map_err(read)?;
+    let file = digest::open(path).map_err(read)?;
     let (digest, size) = sha256(&file).map_err(read)?;
     let signature = signature::beside(path).map_err(read)?;
 

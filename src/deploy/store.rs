@@ -13,9 +13,12 @@ use sha2::{Digest, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 use thiserror::Error;
 
-use super::history::Record;
+use super::history::{Record, is_digest};
 use crate::digest::sha256;
 use crate::pace;
+
+/// How the names of files begin that have not arrived completely.
+const ARRIVING: &str = "incoming-";
 
 /// Why the store cannot be used.
 #[derive(Debug, Error)]
@@ -169,7 +172,8 @@ impl Store {
         let kept: BTreeSet<String> =
             records.flat_map(|record| record.versions.iter().map(|version| version.digest.clone())).collect();
         for (path, stem) in self.files("wasm") {
-            if !kept.contains(&stem) {
+            // Whatever else lies in the folder is somebody else's.
+            if is_digest(&stem) && !kept.contains(&stem) {
                 let _ = fs::remove_file(path);
             }
         }
@@ -177,7 +181,7 @@ impl Store {
 
     /// Removes what an earlier host was in the middle of.
     fn sweep(&self) {
-        for (path, _) in self.files("part") {
+        for (path, _) in self.files("part").into_iter().filter(|(_, stem)| stem.starts_with(ARRIVING)) {
             let _ = fs::remove_file(path);
         }
     }
@@ -192,7 +196,7 @@ impl Store {
     }
 
     fn temporary_file(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix("incoming-").suffix(".part").tempfile_in(&self.folder)
+        tempfile::Builder::new().prefix(ARRIVING).suffix(".part").tempfile_in(&self.folder)
     }
 
     fn path(&self, digest: &str) -> PathBuf {
@@ -330,6 +334,18 @@ mod tests {
         }
         store.prune(std::iter::once(&record(&digests[1])));
         assert!(store.find(&digests[0]).is_err() && store.find(&digests[1]).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_its_own_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let others = ["users.wasm", "download.part"].map(|name| folder.path().join(name));
+        for path in &others {
+            fs::write(path, "content").unwrap();
+        }
+        let store = Store::open(Some(folder.path())).unwrap();
+        store.prune(std::iter::empty());
+        assert!(others.iter().all(|path| path.exists()));
     }
 
     #[test]

@@ -31,9 +31,6 @@ impl Deployer {
     ) -> Result<Report, DeployError> {
         let digest = new.as_ref().map(|new| new.digest().to_owned());
         let mut report = self.report(name, digest);
-        if report.digest.is_some() && report.digest == report.previous {
-            return Ok(Report { unchanged: true, ..report });
-        }
         let generation = self.registry.generation();
         let (modules, limits, before) =
             (replaced(&generation, name, new), self.config.graphql.clone(), Arc::clone(&generation));

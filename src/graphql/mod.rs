@@ -15,6 +15,7 @@
 mod coerce;
 mod collect;
 mod compose;
+mod directives;
 mod document;
 mod error;
 mod introspection;

@@ -1,6 +1,5 @@
 //! The schema that operations are checked against, and what others must know of its subscription fields.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use apollo_compiler::ast;
@@ -111,44 +110,6 @@ impl Schema {
     /// All subscription fields, in the order of the schema.
     pub fn subscription_fields(&self) -> impl Iterator<Item = &SubscriptionField> {
         self.fields.values()
-    }
-
-    /// Directives of the schema's own that are applied to types and fields, by place (`User` or `User.email`). Those of the
-    /// specification are left out.
-    #[must_use]
-    pub fn directives(&self) -> BTreeMap<String, BTreeSet<String>> {
-        const SPECIFIED: [&str; 3] = ["deprecated", "specifiedBy", "oneOf"];
-        let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut note = |place: &str, name: &str, text: String| {
-            if !SPECIFIED.contains(&name) {
-                places.entry(place.to_owned()).or_default().insert(text);
-            }
-        };
-        for (name, definition) in &self.definitions.types {
-            for directive in definition.directives() {
-                note(name, &directive.name, directive.to_string());
-            }
-            let fields = match definition {
-                ExtendedType::Object(object) => &object.fields,
-                ExtendedType::Interface(interface) => &interface.fields,
-                _ => continue,
-            };
-            for (field, definition) in fields {
-                for directive in &definition.directives {
-                    note(&format!("{name}.{field}"), &directive.name, directive.to_string());
-                }
-            }
-        }
-        places
-    }
-
-    /// Whether there is such a place: a type, or a field of a type.
-    #[must_use]
-    pub fn has_place(&self, place: &str) -> bool {
-        match place.split_once('.') {
-            None => self.definitions.types.contains_key(place),
-            Some((name, field)) => self.definitions.type_field(name, field).is_ok(),
-        }
     }
 
     /// Parses and validates a client's document. Time is bounded by the limits: 10,000 tokens take a few milliseconds.

@@ -18,7 +18,24 @@ pub struct Selection {
     pub(super) owner: Box<str>,
     pub(super) root: Field,
     pub(super) composites: Box<[Composite]>,
+    weight: Weight,
+}
+
+/// How large results can become.
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct Weight {
+    /// How often a part of the value is written at most, since it is selected under several names.
     repeats: usize,
+    /// Bytes that are written for an object which has none of its members.
+    width: usize,
+}
+
+impl Weight {
+    const LEAF: Self = Self { repeats: 1, width: 0 };
+
+    fn max(self, other: Self) -> Self {
+        Self { repeats: self.repeats.max(other.repeats), width: self.width.max(other.width) }
+    }
 }
 
 /// A selection on an object, interface or union type.
@@ -44,15 +61,17 @@ pub(super) struct Object {
 }
 
 impl Object {
-    /// See [`Selection::repeats`]; `below` are those of the selections before.
-    fn repeats(&self, below: &[usize]) -> usize {
-        let mut each = vec![0_usize; self.members.len()];
+    /// `below` are those of the selections before.
+    fn weight(&self, below: &[Weight]) -> Weight {
+        let (mut repeats, mut width) = (vec![0_usize; self.members.len()], 0_usize);
         for field in &self.fields {
-            if let Some(each) = field.source.as_ref().and_then(|source| each.get_mut(source.member as usize)) {
-                *each = each.saturating_add(field.repeats(below));
+            let weight = field.weight(below);
+            width = width.saturating_add(field.prefix.len() + "null".len()).saturating_add(weight.width);
+            if let Some(repeats) = field.source.as_ref().and_then(|source| repeats.get_mut(source.member as usize)) {
+                *repeats = repeats.saturating_add(weight.repeats);
             }
         }
-        each.into_iter().max().unwrap_or(1)
+        Weight { repeats: repeats.into_iter().max().unwrap_or(1), width }
     }
 }
 
@@ -68,14 +87,14 @@ pub(super) struct Field {
 }
 
 impl Field {
-    fn repeats(&self, below: &[usize]) -> usize {
+    fn weight(&self, below: &[Weight]) -> Weight {
         let mut kind = self.source.as_ref().map(|source| &source.ty.kind);
         while let Some(Kind::List(item)) = kind {
             kind = Some(&item.kind);
         }
         match kind {
-            Some(Kind::Composite(index)) => below.get(*index as usize).copied().unwrap_or(1),
-            _ => 1,
+            Some(Kind::Composite(index)) => below.get(*index as usize).copied().unwrap_or(Weight::LEAF),
+            _ => Weight::LEAF,
         }
     }
 }
@@ -121,19 +140,20 @@ pub(super) enum Leaf {
 
 impl Selection {
     pub(super) fn new(owner: &str, root: Field, composites: Box<[Composite]>) -> Self {
-        let mut each: Vec<usize> = Vec::with_capacity(composites.len());
+        let mut each: Vec<Weight> = Vec::with_capacity(composites.len());
         for composite in &composites {
-            each.push(composite.types.iter().map(|object| object.repeats(&each)).max().unwrap_or(1));
+            each.push(composite.types.iter().map(|object| object.weight(&each)).fold(Weight::LEAF, Weight::max));
         }
-        let repeats = root.repeats(&each);
-        Self { owner: owner.into(), root, composites, repeats }
+        let weight = root.weight(&each);
+        Self { owner: owner.into(), root, composites, weight }
     }
 
-    /// How often a part of the value is written into the result at most, since it is selected under several names. The
-    /// result is at most about so many times as large as the value.
+    /// About how many bytes a result has at most, for a value of so many bytes with so many objects in it. Parts of the
+    /// value can be selected under several names, and members that an object does not have are written as nulls.
     #[must_use]
-    pub fn repeats(&self) -> usize {
-        self.repeats
+    pub fn most_bytes(&self, bytes: usize, objects: usize) -> usize {
+        let Weight { repeats, width } = self.weight;
+        bytes.saturating_mul(repeats).max(objects.saturating_mul(width))
     }
 
     /// The name of the field in the response: its alias, if it has one.

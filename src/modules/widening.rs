@@ -25,15 +25,8 @@ impl Generation {
                 loosened.extend(found.into_iter().map(|what| format!("Subscription.{name}: {what}")));
             }
         }
-        let directives = next.schema.directives();
-        for (place, applied) in self.schema.directives() {
-            if !next.schema.has_place(&place) {
-                continue;
-            }
-            let kept = |directive: &&String| directives.get(&place).is_some_and(|new| new.contains(*directive));
-            let gone = applied.iter().filter(|directive| !kept(directive));
-            loosened.extend(gone.map(|directive| format!("{place}: {directive} is removed or changed")));
-        }
+        let lost = self.schema.directives_lost(&next.schema);
+        loosened.extend(lost.into_iter().map(|(place, what)| format!("{place}: {what} is removed or changed")));
         loosened
     }
 }

@@ -1,5 +1,6 @@
 //! Subscriptions that share field, arguments and access key, and therefore one resolver invocation per event.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,10 +27,30 @@ pub struct Answer {
     pub position: Position,
     /// What the resolver said.
     pub outcome: Outcome,
-    /// Its value as the cohort's members selected it, where that was worked out beforehand: for large values.
-    pub payloads: Vec<(Arc<Selection>, Payload)>,
+    /// What its members get, where that was worked out beforehand: for large values.
+    pub payloads: Payloads,
     /// Until the whole job is delivered.
     pub held: Arc<Held>,
+}
+
+/// What the members of a cohort get of an answer, by what they selected.
+#[derive(Debug, Default)]
+pub struct Payloads(HashMap<Name, (Arc<Selection>, Payload)>);
+
+/// What tells one selection from another, as long as it is kept: where it lies in memory.
+type Name = usize;
+
+impl Payloads {
+    /// What those get who selected exactly this.
+    #[must_use]
+    pub fn get(&self, selection: &Arc<Selection>) -> Option<&Payload> {
+        self.0.get(&Arc::as_ptr(selection).addr()).map(|(_, payload)| payload)
+    }
+
+    /// Keeps it for them.
+    pub fn insert(&mut self, selection: Arc<Selection>, payload: Payload) {
+        self.0.insert(Arc::as_ptr(&selection).addr(), (selection, payload));
+    }
 }
 
 /// One subscription inside a cohort.

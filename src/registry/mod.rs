@@ -24,7 +24,7 @@ use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
-pub use cohort::{Answer, Cohort, Member, PlanGroup};
+pub use cohort::{Answer, Cohort, Member, Payloads, PlanGroup};
 pub use lane::{Lane, Ticket};
 pub use metrics::{EndReason, Metrics};
 pub use subscription::SubscriptionGuard;

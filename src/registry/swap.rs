@@ -181,16 +181,13 @@ impl Handover {
     /// The cohorts in which the members of an old one go on.
     #[must_use]
     pub fn successors(&self, old: &Cohort) -> Vec<Arc<Cohort>> {
-        let mut successors: Vec<Arc<Cohort>> = Vec::new();
+        let mut successors: BTreeMap<*const Cohort, Arc<Cohort>> = BTreeMap::new();
         for (_, member) in old.everyone() {
-            let standing = member.subscription.standing.lock();
-            if let Some(new) = standing.cohort_in(&self.new)
-                && !successors.iter().any(|known| Arc::ptr_eq(known, new))
-            {
-                successors.push(Arc::clone(new));
+            if let Some(new) = member.subscription.standing.lock().cohort_in(&self.new) {
+                successors.entry(Arc::as_ptr(new)).or_insert_with(|| Arc::clone(new));
             }
         }
-        successors
+        successors.into_values().collect()
     }
 }
 

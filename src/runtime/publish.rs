@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::Runtime;
 use crate::bus::Accepted;
+use crate::delivery::Reached;
 use crate::protocol::publish::{Published, Stamp};
 
-/// Between so many events of one request the publisher waits for room in the sandbox.
+/// After so many events of one request the publisher waits until those who resolve them have room again.
 const BATCH: usize = 256;
 
 /// What an event gets that came without id or time.
@@ -19,12 +20,13 @@ pub fn stamp() -> Stamp {
 }
 
 impl Runtime {
-    /// Publishes all of them, in their order, with pauses while the sandbox has no room. Goes on if the publisher goes
-    /// away meanwhile.
+    /// Publishes all of them, in their order, with pauses while the modules that they are for have no room. Goes on if the
+    /// publisher goes away meanwhile.
     pub async fn publish(self: &Arc<Self>, mut events: Vec<Published>) -> Accepted {
-        self.delivery.ready().await;
         if events.len() <= BATCH {
-            return self.publish_now(events);
+            let (accepted, reached) = self.publish_batch(events);
+            self.delivery.ready(reached).await;
+            return accepted;
         }
         // In a task of its own: were the publisher to go away between two batches, its request would be published in part.
         let owner = Arc::clone(self);
@@ -32,10 +34,10 @@ impl Runtime {
             let mut accepted = Accepted::default();
             while !events.is_empty() {
                 let rest = events.split_off(events.len().min(BATCH));
-                let batch = owner.publish_now(std::mem::replace(&mut events, rest));
+                let (batch, reached) = owner.publish_batch(std::mem::replace(&mut events, rest));
                 accepted.published += batch.published;
                 accepted.duplicates += batch.duplicates;
-                owner.delivery.ready().await;
+                owner.delivery.ready(reached).await;
             }
             accepted
         });
@@ -51,6 +53,13 @@ impl Runtime {
     /// Publishes without a pause, and tells how many were new: for few events, from publishers that wait by themselves.
     #[expect(clippy::must_use_candidate, reason = "most publishers need not know")]
     pub fn publish_now(&self, events: Vec<Published>) -> Accepted {
-        self.services.bus.publish(events, Instant::now(), |sequenced| self.delivery.deliver(&sequenced))
+        self.publish_batch(events).0
+    }
+
+    fn publish_batch(&self, events: Vec<Published>) -> (Accepted, Reached) {
+        let mut reached = Reached::default();
+        let deliver = |sequenced| self.delivery.deliver(&sequenced, &mut reached);
+        let accepted = self.services.bus.publish(events, Instant::now(), deliver);
+        (accepted, reached)
     }
 }

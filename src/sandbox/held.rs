@@ -8,50 +8,59 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::outcome::{Failure, Outcome};
 
-/// Most bytes of one module's values that are held.
+/// Most bytes of one module's answers that are held.
 const MOST_BYTES: usize = 256 << 20;
 
 /// Counts, for one module.
 #[derive(Debug, Default)]
 pub(super) struct Holding(Arc<AtomicUsize>);
 
-/// Values that are held. They count until this is dropped.
+/// Answers that are held. They count until this is dropped.
 #[derive(Debug, Default)]
 pub struct Held {
     /// `None` only as long as there are no bytes.
     count: Option<Arc<AtomicUsize>>,
-    bytes: usize,
+    bytes: AtomicUsize,
 }
 
 impl Holding {
-    /// Counts the values, and makes failures of those that there is no room for. How many these are is returned, too.
+    /// Counts values and failures, and makes short failures of those that there is no room for. How many these are is
+    /// returned, too.
     pub(super) fn take(&self, outcomes: &mut [Outcome]) -> (Held, usize) {
-        let mut held = Held { count: Some(Arc::clone(&self.0)), bytes: 0 };
+        let held = Held { count: Some(Arc::clone(&self.0)), bytes: AtomicUsize::default() };
         let mut refused = 0;
         for outcome in outcomes {
-            let (Outcome::Value(value) | Outcome::Completed(Some(value))) = &*outcome else { continue };
-            let bytes = value.len();
-            if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_BYTES {
-                held.bytes += bytes;
+            let bytes = match &*outcome {
+                Outcome::Value(value) | Outcome::Completed(Some(value)) => value.len(),
+                Outcome::Failed(failure) => failure.bytes(),
+                Outcome::Skip | Outcome::Completed(None) => 0,
+            };
+            if held.grow(bytes) {
                 continue;
             }
-            self.0.fetch_sub(bytes, Ordering::Relaxed);
             refused += 1;
-            *outcome = Outcome::Failed(Failure {
-                message: "Too much of what was resolved waits for its delivery; this event is not delivered".to_owned(),
-                code: Some("OVERLOADED".to_owned()),
-                expose: true,
-                ..Failure::default()
-            });
+            *outcome = Outcome::Failed(Failure::no_room());
         }
         (held, refused)
     }
 }
 
 impl Held {
+    /// Counts what is made of the answers until they are delivered; false if there is no room for so much.
+    #[must_use]
+    pub fn grow(&self, bytes: usize) -> bool {
+        let Some(count) = &self.count else { return true };
+        if count.fetch_add(bytes, Ordering::Relaxed) + bytes > MOST_BYTES {
+            count.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        true
+    }
+
     /// Takes over what another one of the same module holds.
     pub(super) fn join(&mut self, mut other: Self) {
-        self.bytes += std::mem::take(&mut other.bytes);
+        *self.bytes.get_mut() += std::mem::take(other.bytes.get_mut());
         if self.count.is_none() {
             self.count = other.count.take();
         }
@@ -61,7 +70,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(count) = &self.count {
-            count.fetch_sub(self.bytes, Ordering::Relaxed);
+            count.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
         }
     }
 }
@@ -72,6 +81,16 @@ mod tests {
 
     fn values(sizes: &[usize]) -> Vec<Outcome> {
         sizes.iter().map(|size| Outcome::Value("1".repeat(*size))).collect()
+    }
+
+    #[test]
+    fn failures_count_like_values() {
+        let holding = Holding::default();
+        let failure = || Outcome::Failed(Failure { message: "1".repeat(MOST_BYTES / 2 + 1), ..Failure::default() });
+        let mut failures = [failure(), failure()];
+        assert_eq!(holding.take(&mut failures).1, 1);
+        let [Outcome::Failed(first), Outcome::Failed(second)] = failures else { panic!("{failures:?}") };
+        assert!(first.code.is_none() && second.bytes() < 200, "{second:?}");
     }
 
     #[test]
@@ -90,7 +109,8 @@ mod tests {
         held.join(first);
         drop(second);
         second = holding.take(&mut values(&[2])).0;
-        assert_eq!(second.bytes, 0, "the first is still held");
+        assert_eq!(second.bytes.load(Ordering::Relaxed), 0, "the first is still held");
+        assert!(!second.grow(2), "nor is there room for what is made of it");
         drop((held, second));
         assert_eq!(holding.0.load(Ordering::Relaxed), 0);
     }

@@ -21,7 +21,7 @@ use super::pool::{Full, Pool};
 use super::state::State;
 use super::thread::Command;
 use super::{Sandbox, Shared};
-use crate::digest::sha256;
+use crate::digest::{self, sha256};
 use crate::manifest::Manifest;
 use crate::pace;
 use crate::text::quoted;
@@ -166,7 +166,7 @@ impl Shared {
 
 /// A component's file, its digest and its size. It is read in pieces: what was compiled before needs no more than that.
 fn open(path: &Path) -> Result<(File, String, u64), LoadError> {
-    let file = File::open(path)?;
+    let file = digest::open(path)?;
     let size = file.metadata()?.len();
     if size > component::MOST_BYTES {
         return Err(LoadError::TooLarge { size, most: component::MOST_BYTES });

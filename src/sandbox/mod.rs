@@ -164,15 +164,16 @@ impl Sandbox {
         module.submit(job, done);
     }
 
-    /// Resolves once there is room for more jobs. Fields that do not keep up are not waited for: they shed.
-    pub async fn ready(&self) {
-        self.shared.host.room.ready().await;
+    /// Resolves once there is room for more jobs of these modules. Fields that do not keep up are not waited for: they shed.
+    pub async fn ready(&self, modules: &[Arc<Module>]) {
+        let pools: Vec<_> = modules.iter().map(|module| module.pool()).collect();
+        self.shared.host.room.ready(&pools).await;
     }
 
-    /// Whether there is room now.
+    /// Whether there is room now for jobs of any module.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.shared.host.room.is_there()
+        self.shared.host.room.is_everywhere()
     }
 
     /// The counters. The gauges are as of now.

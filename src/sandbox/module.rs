@@ -59,6 +59,10 @@ impl Module {
         self.pool.limits().isolation
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     pub(super) fn submit(&self, job: Job, done: Done) {
         self.pool.submit(job, done);
     }

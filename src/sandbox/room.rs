@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::pool::Pool;
 
-/// Invocations that may wait before publishers do. Enough to keep every instance busy with full batches while the next
+/// Invocations of a module that may wait before publishers do. Enough to keep every instance busy with full batches while the next
 /// publisher gets its turn; at 15 µs each they are worked off within 15 ms on one core.
 const ROOM: usize = 1_024;
 /// No publisher waits for longer: what does not keep up by then is shed by its own bounds.
@@ -42,9 +42,10 @@ impl Room {
         }
     }
 
-    /// Resolves once there is room.
-    pub(super) async fn ready(&self) {
-        if self.is_there() {
+    /// Resolves once there is room in all of these.
+    pub(super) async fn ready(&self, pools: &[&Pool]) {
+        let is_there = || pools.iter().all(|pool| pool.backlog() < ROOM);
+        if is_there() {
             return;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +53,7 @@ impl Room {
         let _ = tokio::time::timeout(LONGEST, async {
             loop {
                 let changed = self.changed.notified();
-                if self.is_there() {
+                if is_there() {
                     return;
                 }
                 changed.await;
@@ -61,9 +62,9 @@ impl Room {
         .await;
     }
 
-    /// Whether there is room now.
-    pub(super) fn is_there(&self) -> bool {
-        self.pools().iter().map(|pool| pool.backlog()).sum::<usize>() < ROOM
+    /// Whether there is room everywhere.
+    pub(super) fn is_everywhere(&self) -> bool {
+        self.pools().iter().all(|pool| pool.backlog() < ROOM)
     }
 }
 

@@ -154,14 +154,19 @@ async fn put(
         let reason = format!("send the component as `Content-Type: {MEDIA_TYPE}`");
         return Err(not_a_deployment(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason));
     }
-    let Ok(_turn) = shared.uploads.try_acquire() else {
+    let Ok(permit) = Arc::clone(&shared.uploads).try_acquire_owned() else {
         let reason = "several components are arriving already; try again in a moment";
         return Err(not_a_deployment(StatusCode::TOO_MANY_REQUESTS, reason));
     };
     let signature = headers.get(SIGNATURE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let upload = shared.runtime.deployer().receive(&name).await?;
     let upload = receive(body, &PATIENCE, upload, Upload::append).await?;
-    run(shared, async move |deployer| deployer.deploy(&name, upload, signature, permission).await).await
+    run(shared, async move |deployer| {
+        // Kept until the upload is gone: whoever hangs up does not make room for another one.
+        let _permit = permit;
+        deployer.deploy(&name, upload, signature, permission).await
+    })
+    .await
 }
 
 fn not_a_deployment(status: StatusCode, reason: &str) -> Refused {

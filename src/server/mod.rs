@@ -79,7 +79,7 @@ struct Shared {
     config: Config,
     runtime: Arc<Runtime>,
     /// Components that arrive at the same time.
-    uploads: Semaphore,
+    uploads: Arc<Semaphore>,
     ready: AtomicBool,
 }
 
@@ -100,7 +100,7 @@ impl Server {
     pub fn listen(port: Port, runtime: Arc<Runtime>) -> Result<Self, BindError> {
         let listener = port.listen()?;
         let config = Config::new(runtime.config());
-        let uploads = Semaphore::new(admin::UPLOADS);
+        let uploads = Arc::new(Semaphore::new(admin::UPLOADS));
         let shared = Shared { config, runtime, uploads, ready: AtomicBool::new(true) };
         Ok(Self { listener, shared: Arc::new(shared) })
     }

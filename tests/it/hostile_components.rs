@@ -66,6 +66,18 @@ async fn code_below_the_sdk_fails_for_its_own_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_larger_than_anyone_needs_is_refused_unread() {
+    let gate = Loader::new();
+    let (folder, begun) = (tempfile::tempdir().unwrap(), Instant::now());
+    let path = folder.path().join("large.wasm");
+    // It takes no place on the disk, and reading it would take a while.
+    std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let error = gate.load_file(&path).await.unwrap_err();
+    assert!(error.to_string().contains("and at most 268435456 are loaded"), "{error}");
+    assert!(begun.elapsed() < PROMPT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_start_is_refused() {
     let gate = Loader::new();
     let fields = |count: usize| (0..count).map(|n| Field::named(&format!("f{n}"))).collect::<Vec<_>>();
@@ -162,7 +174,7 @@ fn declarations() -> Declarations {
     let nested = |open: &str, core: &str, close: &str, depth: usize| {
         format!("{}{core}{}", open.repeat(depth), close.repeat(depth))
     };
-    let many_fields: String = (0..60_000).map(|n| format!("f{n}: Int ")).collect();
+    let many_fields = |count: usize| (0..count).map(|n| format!("f{n}: Int ")).collect::<String>();
     let many_types: String = (0..30_000).map(|n| format!("type T{n} {{ a: Int }} ")).collect();
     let base = "type Subscription { f: Int }";
     let refused = vec![
@@ -221,9 +233,15 @@ fn declarations() -> Declarations {
         ("a type within itself", schema(format!("{base} input I {{ i: I! }} directive @d(i: I) on FIELD")), "I"),
         (
             "60,000 subscription fields",
-            schema(format!("type Subscription {{ f: Int {many_fields} }}")),
+            schema(format!("type Subscription {{ f: Int {} }}", many_fields(60_000))),
             "no module resolves it",
         ),
+        (
+            "100,000 subscription fields",
+            schema(format!("type Subscription {{ f: Int {} }}", many_fields(100_000))),
+            "token limit",
+        ),
+        ("100,000 fields of one type", schema(format!("{base} type T {{ {} }}", many_fields(100_000))), "token limit"),
         (
             "100,000 interfaces",
             schema(format!("{base} type A implements {} {{ a: Int }}", "B & ".repeat(100_000) + "B")),
@@ -234,7 +252,7 @@ fn declarations() -> Declarations {
         ("negations", where_("!".repeat(1_000) + "true")),
         ("minus signs", where_("-".repeat(1_000) + "1 == 1")),
         ("30,000 types", schema(format!("{base} {many_types}"))),
-        ("60,000 fields of one type", schema(format!("{base} type T {{ {many_fields} }}"))),
+        ("60,000 fields of one type", schema(format!("{base} type T {{ {} }}", many_fields(60_000)))),
     ];
     Declarations { refused, accepted }
 }

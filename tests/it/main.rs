@@ -23,4 +23,5 @@ mod subscribe;
 mod support;
 mod swap;
 mod swap_refusals;
+mod turns;
 mod versions;

@@ -105,3 +105,30 @@ async fn large_values_keep_their_place_among_small_ones() {
     assert_eq!(seen["names"], expected);
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_value_reaches_all_who_selected_it_differently() {
+    const MANY: usize = 40;
+    let host = Host::start(&["engine"], "[delivery]\noutbox = { messages = 1000, bytes = \"64MiB\" }\n").await;
+    let mut client = Client::connect(host.address).await;
+    for n in 0..MANY {
+        let selection = format!("{{ searched {{ ... on User {{ id{n}: id name }} }} }}");
+        client.subscribe(&n.to_string(), &format!("subscription {selection}")).await;
+    }
+    client.barrier().await;
+    // 200 KB, and 8 MB of results: several turns. Then a small one, which must come after it for everyone.
+    let result = json!({"__typename": "User", "id": "1", "name": "n".repeat(20)});
+    for count in [4_000, 1] {
+        host.emit("search", "searched", json!({"results": vec![&result; count]})).await;
+    }
+    let mut seen = vec![Vec::new(); MANY];
+    for _ in 0..2 * MANY {
+        let message = client.message().await;
+        let n: usize = message["id"].as_str().unwrap().parse().unwrap();
+        let results = message["payload"]["data"]["searched"].as_array().unwrap();
+        assert_eq!(results[results.len() - 1], json!({(format!("id{n}")): "1", "name": "n".repeat(20)}));
+        seen[n].push(results.len());
+    }
+    assert!(seen.iter().all(|seen| *seen == [4_000, 1]), "{seen:?}");
+    host.stop().await;
+}

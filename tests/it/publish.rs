@@ -1,5 +1,7 @@
 //! Publishing over HTTP: every form, all or nothing, duplicates, and clients that do not read.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Seen};
@@ -145,4 +147,28 @@ async fn what_is_dropped_for_a_slow_client_is_told_and_counted() {
         drop(client);
         host.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_does_not_keep_up_holds_back_its_own_publishers_and_nobody_elses() {
+    let host = Arc::new(Host::start(&["swap", "engine"], "").await);
+    let mut client = Client::connect(host.address).await;
+    client.subscribed("s", "subscription { slow { seq } }").await;
+    client.subscribed("c", "subscription { counted { seq } }").await;
+    // More than may wait, and they take seconds.
+    let slow = |n: u64| json!({"channel": "slow", "type": "slow", "data": {"seq": n, "ms": 20}});
+    let events: Vec<_> = (0..2_000).map(slow).collect();
+    let publisher = {
+        let host = Arc::clone(&host);
+        tokio::spawn(async move { host.publish(&events).await })
+    };
+    let waits = || host.runtime.sandbox().metrics().waiting.get() >= 1_024;
+    eventually("more waits than the publisher may leave waiting", waits).await;
+    for n in 0..3 {
+        host.publish(&[counted(n)]).await;
+    }
+    assert!(!publisher.is_finished(), "nobody was held back, so the test shows nothing");
+    publisher.await.unwrap();
+    drop(client);
+    Arc::into_inner(host).unwrap().stop().await;
 }

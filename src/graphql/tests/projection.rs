@@ -144,3 +144,33 @@ fn a_result_may_be_as_large_as_its_value_is() {
     let value = format!(r#"{{"id":"1","name":"{}"}}"#, "x".repeat(5_000_000));
     assert!(project("subscription { user { id name } }", &value).len() > 5_000_000);
 }
+
+#[test]
+fn no_result_is_much_larger_than_what_is_said_before() {
+    let members = (0..300).map(|n| format!("m{n}: age ")).collect::<Vec<_>>().concat();
+    for (query, value) in [
+        ("subscription { user { id name age } }".to_owned(), r#"{"id":"1","name":"n","age":3}"#.to_owned()),
+        // Absent members cost the value nothing.
+        (
+            format!("subscription {{ nodes {{ ... on User {{ {members} }} }} }}"),
+            format!("[{}]", vec![r#"{"__typename":"User"}"#; 50].join(",")),
+        ),
+        (
+            format!("subscription {{ user {{ friends {{ {members} best {{ {members} }} }} }} }}"),
+            format!(r#"{{"friends":[{}]}}"#, vec![r#"{"best":{}}"#; 50].join(",")),
+        ),
+        // Repeated ones cost it once.
+        (
+            format!("subscription {{ user {{ {} }} }}", members.replace("age", "name")),
+            format!(r#"{{"name":"{}"}}"#, "n".repeat(1_000)),
+        ),
+        ("subscription { text }".to_owned(), format!("\"{}\"", "{".repeat(1_000))),
+    ] {
+        let selection = plan(&query).selection;
+        let said = selection.most_bytes(value.len(), value.matches('{').count());
+        let mut result = String::new();
+        selection.project(&value, &mut result);
+        assert!(result.len() <= 2 * said + 100, "{} bytes, and at most {said} were said: {query:.100}", result.len());
+        assert!(said <= 3 * (result.len() + value.len()), "{} bytes, and {said} were said: {query:.100}", result.len());
+    }
+}

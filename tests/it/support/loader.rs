@@ -1,6 +1,6 @@
 //! Loads components that may be anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -35,7 +35,11 @@ impl Loader {
     pub async fn load(&self, bytes: &[u8]) -> Result<Arc<Module>, LoadError> {
         let path = self.folder.path().join("module.wasm");
         std::fs::write(&path, bytes).unwrap();
-        timeout(PATIENCE, self.sandbox.load("handmade", &path, self.limits)).await.expect("loading ends")
+        self.load_file(&path).await
+    }
+
+    pub async fn load_file(&self, path: &Path) -> Result<Arc<Module>, LoadError> {
+        timeout(PATIENCE, self.sandbox.load("handmade", path, self.limits)).await.expect("loading ends")
     }
 
     pub async fn ask(&self, module: &Module) -> Outcome {
