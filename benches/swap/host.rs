@@ -50,6 +50,15 @@ impl Host {
         assert!(status.await.unwrap().success());
     }
 
+    /// Forgets the functions that were compiled before, so that the next component is compiled as if it were the first.
+    pub fn forget_functions(&self) {
+        for entry in std::fs::read_dir(&self.cache).unwrap().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("functions-") {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    }
+
     /// Deploys like an operator does: not on a thread on which clients read, since sending megabytes would hold them up.
     pub async fn deploy(&self, module: &Path) -> Value {
         let (address, module) = (self.address, module.to_owned());

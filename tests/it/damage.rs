@@ -138,9 +138,10 @@ async fn damaged_components_are_deployed_or_refused_and_what_is_live_serves_on()
     // Nothing is kept but what can be had again.
     let (_, modules) = host.get("/admin/modules/damaged").await;
     let modules: Value = serde_json::from_str(&modules).unwrap();
-    let versions = modules["versions"].as_array().unwrap().iter();
+    let versions = modules["versions"].as_array().unwrap();
+    assert!(versions.len() <= 2, "{modules}");
     let mut expected: Vec<String> =
-        versions.map(|version| format!("{}.wasm", version["digest"].as_str().unwrap())).collect();
+        versions.iter().map(|version| format!("{}.wasm", version["digest"].as_str().unwrap())).collect();
     expected.extend(["damaged.json", "lock", "neighbour.json"].map(str::to_owned));
     expected.push(format!("{}.wasm", report["digest"].as_str().unwrap()));
     expected.sort();

@@ -159,6 +159,21 @@ async fn more_tenants_than_instances_are_all_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_instance_that_was_used_least_recently_is_recycled() {
+    let limits = Limits { isolation: Isolation::PerTenant, instances: 2, ..Limits::default() };
+    let bench = Bench::start("isolation", 2, limits).await;
+    for (step, (tenant, calls)) in
+        [("a", 1), ("b", 1), ("a", 2), ("c", 1), ("a", 3), ("b", 1), ("a", 4), ("c", 1)].into_iter().enumerate()
+    {
+        let outcomes = answer(bench.submit("keeps", &json!({"seq": 1}), &[Some(tenant)])).await;
+        assert_eq!(value(&outcomes[0])["calls"], calls, "step {step}, tenant {tenant}");
+        // An instance has been used when it waits for work again, which is after its answer.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tenants_of_tokens_do_not_share_an_invocation_under_per_tenant_isolation() {
     let secret = "a secret of at least 32 bytes .....";
     let jwt = "[auth]\njwt = { algorithms = [\"HS256\"], secret_env = \"SUBCAST_TEST_SECRET\" }\n";

@@ -6,20 +6,26 @@ use serde_json::json;
 use subcast::outcome::Outcome;
 use subcast::sandbox::Limits;
 
+use crate::support::client::Client;
 use crate::support::guests;
+use crate::support::host::Host;
 use crate::support::sandbox::{Bench, answer, value};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_is_replaced_after_the_calls_of_its_life() {
     let bench = Bench::start("isolation", 1, Limits { instances: 1, calls: 5, ..Limits::default() }).await;
-    let (mut longest, mut lives) = (0, 0_u64);
+    let mut ended = Vec::new();
+    let mut last = 0;
     for _ in 0..100 {
         let calls = value(&bench.ask("counts", json!({})).await)["seq"].as_u64().unwrap();
-        longest = longest.max(calls);
-        lives += u64::from(calls == 1);
+        if calls == 1 && last > 0 {
+            ended.push(last);
+        }
+        last = calls;
     }
-    assert!((5..=10).contains(&longest), "{longest} calls of one instance");
-    assert!((10..=20).contains(&lives), "{lives} instances for 100 calls");
+    assert!(ended.iter().all(|calls| (5..=10).contains(calls)), "{ended:?}");
+    assert!(ended.iter().any(|calls| *calls != ended[0]), "all alike: {ended:?}");
+    let lives = ended.len() as u64 + 1;
     let retired = bench.metric("instances_retired_total", "calls");
     assert!(retired == lives || retired == lives - 1, "{retired} of {lives}");
     bench.sandbox.shutdown().await;
@@ -137,4 +143,34 @@ async fn a_field_that_keeps_failing_is_switched_off_and_tried_again() {
     assert!(began.elapsed() > Duration::from_millis(700), "{:?}", began.elapsed());
     assert_eq!(bench.metric("circuits_open", "fails"), 0);
     bench.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_too_long_or_among_too_many_is_told_so_in_its_place() {
+    let path = guests::built("swap").await;
+    for bounds in ["patience = \"200ms\"", "queue = 20"] {
+        let module = format!("[[module]]\nname = \"swap\"\npath = \"{}\"\ninstances = 1\n{bounds}\n", path.display());
+        let host = Host::start(&["swap"], &module).await;
+        let mut client = Client::connect(host.address).await;
+        client.subscribed("s", "subscription { slow { seq } }").await;
+        let event = |seq: u64| json!({"channel": "slow", "type": "slow", "data": {"seq": seq, "ms": 20}});
+        host.publish(&(1..=100).map(event).collect::<Vec<_>>()).await;
+        let (mut last, mut overloaded) = (0, 0);
+        for _ in 0..100 {
+            let payload = client.next("s").await;
+            if let Some(seq) = payload["data"]["slow"]["seq"].as_u64() {
+                assert!(seq > last, "{bounds}: {seq} after {last}");
+                last = seq;
+            } else {
+                assert_eq!(payload["errors"][0]["extensions"]["code"], "OVERLOADED", "{bounds}: {payload}");
+                overloaded += 1;
+            }
+        }
+        assert!(last > 0 && overloaded > 10, "{bounds}: {overloaded} were overloaded, the last that was not is {last}");
+        // And it is served again.
+        host.publish(&[event(101)]).await;
+        assert_eq!(client.next("s").await, json!({"data": {"slow": {"seq": 101}}}), "{bounds}");
+        drop(client);
+        host.stop().await;
+    }
 }
