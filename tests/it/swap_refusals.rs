@@ -130,6 +130,18 @@ async fn what_shows_more_than_before_needs_a_word() {
     let (_, modules) = host.get("/admin/modules/swap").await;
     let modules: Value = serde_json::from_str(&modules).unwrap();
     assert_eq!(modules["versions"][1]["widened"], report["widened"], "{modules}");
+    // A directive that is gone, too, although the type has another name now.
+    let component = |schema: &str| {
+        let schema = format!("directive @staff on FIELD_DEFINITION type Subscription {{ f: {schema} }}");
+        Handmade { schema: schema.into_bytes(), ..Handmade::default() }.encode()
+    };
+    let (guarded, open) = (component("User } type User { id: ID @staff"), component("Person } type Person { id: ID"));
+    assert_eq!(deploy(host.address, "handmade", &guarded, "", &[]).await.0, 200);
+    let (status, answer) = deploy(host.address, "handmade", &open, "", &[]).await;
+    assert_eq!((status, &answer["errors"][0]["extensions"]["code"]), (409, &json!("WIDENS_ACCESS")), "{answer}");
+    assert!(refusal(&answer).1.contains("User.id: @staff is removed or changed"), "{answer}");
+    assert_eq!(deploy(host.address, "handmade", &open, "?allow_widening=true", &[]).await.0, 200);
+    assert_eq!(deploy(host.address, "handmade", &guarded, "", &[]).await.0, 200, "the narrower way needs no word");
     host.stop().await;
 }
 
