@@ -23,9 +23,7 @@ pub(super) async fn serve(pool: &Arc<Pool>, thread: &Arc<Thread>, permit: OwnedS
     let slot = Slot::new(thread);
     let mut seat = Seat { pool, slot: &slot, bond: pool.first_bond(), _permit: permit };
     let mut worker = Worker { pool, slot: &slot, instance: None };
-    let starting = thread.busy_with(START);
     worker.warm().await;
-    drop(starting);
     pool.started();
     while let Some(batch) = pool.next(&slot, &mut seat.bond).await {
         let busy = thread.busy_with(CALL);

@@ -125,9 +125,7 @@ async fn run(thread: Arc<Thread>, inbox: &mut mpsc::Receiver<Command>, stopping:
                     tasks.spawn_local(async move { pool.relieve().await });
                 }
                 Some(Command::Describe { pre, limits, output, reply }) => {
-                    let thread = Arc::clone(&thread);
                     tasks.spawn_local(async move {
-                        let _busy = thread.busy_with(START);
                         let described = match Instance::start(&pre, limits, output, &Arc::default()).await {
                             Ok(instance) => instance.describe().await.answer,
                             Err(error) => Err(error),
