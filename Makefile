@@ -49,7 +49,7 @@ bench: $(RUST_READY) $(PYTHON_READY) ## the figures of benches/README.md
 	cargo bench --locked
 
 .PHONY: bench-hostile
-bench-hostile: $(RUST_READY) $(PYTHON_READY) ## what a module notices of a hostile one beside it; some 20 minutes
+bench-hostile: $(RUST_READY) $(PYTHON_READY) ## what a module notices of a hostile one beside it; some 30 minutes
 	cargo build --locked --release
 	cargo test --locked --test it declarations_are_written_for_the_bench -- --ignored
 	$(BIN)/python benches/hostile/beside.py
