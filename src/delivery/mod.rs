@@ -233,12 +233,13 @@ impl Delivery {
             // The kernel lets who computes go on for several milliseconds, also while those wait that serve sockets.
             let gently = |value: &str, text: &mut String| selection.project_gently(value, pace::pause, text);
             if let Some(mut payload) = self.payload(cohort, &selection, &answer.outcome, gently) {
+                // Also what there is no room for has taken its time.
+                made += payload.len();
                 if !answer.held.grow(payload.len()) {
                     let mut text = String::new();
                     selection.project_error(failure::to_graphql(&Failure::no_room()), &mut text);
                     payload = Payload::from(text);
                 }
-                made += payload.len();
                 answer.payloads.insert(selection, payload);
             }
             pace::pause();
