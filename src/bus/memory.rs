@@ -23,10 +23,10 @@ pub struct MemoryBus {
     epoch: u64,
     /// The last offset given out. One counter for all channels: offsets rise within each.
     last: AtomicU64,
-    /// Held while an event is numbered and handed on: what keeps the order of its channel.
+    /// Held while an event is recognized or numbered and handed on: this keeps the order of its channel.
     lanes: [Mutex<()>; LANES],
     spread: RandomState,
-    seen: Mutex<Seen>,
+    seen: Seen,
     metrics: Metrics,
 }
 
@@ -37,7 +37,7 @@ impl Default for MemoryBus {
             last: AtomicU64::new(0),
             lanes: [const { Mutex::new(()) }; LANES],
             spread: RandomState::new(),
-            seen: Mutex::new(Seen::new(SEEN_CAPACITY)),
+            seen: Seen::new(SEEN_CAPACITY),
             metrics: Metrics::default(),
         }
     }
@@ -65,19 +65,28 @@ impl MemoryBus {
     /// Numbers each event that was not seen before and hands it to `deliver`, in the order given.
     ///
     /// `deliver` runs under the lock of the event's channel: it must be quick and must not publish.
+    ///
+    /// A duplicate counts as accepted only after the first event of its identity has left `deliver`, because both take
+    /// the lock of the channel first. For the same reason publishers that repeat the same events at the same time cannot
+    /// reorder them: each goes on to the next event only when the one before it has been delivered, by whichever
+    /// publisher. An event whose `deliver` panics is not remembered, so repeating it publishes it again.
     pub fn publish(&self, events: Vec<Published>, now: Instant, mut deliver: impl FnMut(Sequenced)) -> Accepted {
         let mut accepted = Accepted::default();
         for Published { event, identified } in events {
-            if identified && !self.seen.lock().insert(&event, now) {
-                accepted.duplicates += 1;
-                continue;
-            }
-            accepted.published += 1;
+            let identity = identified.then(|| self.seen.identity(&event));
             #[expect(clippy::cast_possible_truncation, reason = "the remainder is below LANES")]
             let lane = (self.spread.hash_one(&event.channel) % LANES as u64) as usize;
             let _order = self.lanes[lane].lock();
+            if identity.is_some_and(|identity| self.seen.knows(identity, now)) {
+                accepted.duplicates += 1;
+                continue;
+            }
             let offset = self.last.fetch_add(1, Ordering::AcqRel) + 1;
             deliver(Sequenced { position: Position { epoch: self.epoch, offset }, event: Arc::new(event) });
+            if let Some(identity) = identity {
+                self.seen.remember(identity, now);
+            }
+            accepted.published += 1;
         }
         self.metrics.published.inc_by(accepted.published as u64);
         self.metrics.duplicates.inc_by(accepted.duplicates as u64);
