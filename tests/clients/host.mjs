@@ -16,14 +16,24 @@ const PYTHON = process.env.SUBCAST_TEST_PYTHON ?? path.join(ROOT, '.venv', 'bin'
 /** No test waits longer than this for one thing; the first start of a module compiles it. */
 const PATIENCE_MS = 120_000;
 
+/** An option of `node:test`: a test with its hooks takes at most so long. Far above what a busy machine needs. */
+export const LIMIT = { timeout: 600_000 };
+
+/** An option that ends a request, a child or the wait for an event after the longest time. */
+export const bounded = () => ({ signal: AbortSignal.timeout(PATIENCE_MS) });
+
 /** The compiled module; built when its sources have changed. */
 async function module() {
-  const { stdout } = await promisify(execFile)(PYTHON, [path.join(ROOT, 'scripts/guest.py'), path.join(HERE, 'users')]);
+  const { stdout } = await promisify(execFile)(
+    PYTHON,
+    [path.join(ROOT, 'scripts/guest.py'), path.join(HERE, 'users')],
+    bounded(),
+  );
   return stdout.trim();
 }
 
 /** Waits until `condition` answers something true, and returns that. Fails after a bounded time, naming `what`. */
-export async function until(what, condition, patience = 20_000) {
+export async function until(what, condition, patience = PATIENCE_MS) {
   const giveUp = Date.now() + patience;
   for (;;) {
     const answer = await condition();
@@ -48,7 +58,7 @@ export class Host {
       process.off('exit', kill);
     });
     host.port = await host.#listening();
-    await until('ready', () => fetch(`${host.url}/readyz`).then((answer) => answer.ok, () => false), PATIENCE_MS);
+    await until('ready', () => fetch(`${host.url}/readyz`, bounded()).then((answer) => answer.ok, () => false));
     return host;
   }
 
@@ -85,7 +95,7 @@ export class Host {
   async stop(signal) {
     const { child } = this;
     if (child.exitCode === null && child.signalCode === null) {
-      const exit = once(child, 'exit');
+      const exit = once(child, 'exit', bounded());
       child.kill(signal);
       await exit;
     }
@@ -95,6 +105,7 @@ export class Host {
   /** Publishes events, given as `[channel, type, data]`. */
   async publish(...events) {
     const answer = await fetch(`${this.url}/events`, {
+      ...bounded(),
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(events.map(([channel, type, data]) => ({ channel, type, data }))),
@@ -109,7 +120,7 @@ export class Host {
 
   /** The sum of a metric over its labels; 0 before it was first counted. */
   async metric(name) {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
+    const text = await (await fetch(`${this.url}/metrics`, bounded())).text();
     const found = text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'));
     return [...found].reduce((sum, [, value]) => sum + Number(value), 0);
   }

@@ -7,30 +7,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
+from bounds import PATIENCE, until
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TARGET = Path(ROOT, os.environ.get("CARGO_TARGET_DIR", "target"))
 SUBCAST = Path(os.environ.get("SUBCAST", TARGET / "debug" / "subcast"))
-
-PATIENCE = 120.0
-"""Seconds; no test waits longer for one thing. The first start compiles the module."""
-
-
-def until(what: str, condition: Callable[[], bool], patience: float = 20.0) -> None:
-    """Wait until `condition` holds; `TimeoutError` names `what` if it never does."""
-    give_up = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > give_up:
-            raise TimeoutError(f"waited {patience} s in vain: {what}")
-        time.sleep(0.01)
 
 
 class Host:
@@ -38,8 +26,8 @@ class Host:
 
     def __init__(self) -> None:
         script = ROOT / "scripts" / "guest.py"
-        command = [sys.executable, script, HERE / "users"]
-        self._module = subprocess.check_output(command, text=True).strip()
+        command = [sys.executable, str(script), str(HERE / "users")]
+        self._module = subprocess.check_output(command, text=True, timeout=PATIENCE).strip()
         self.log: list[str] = []
         self.port = 0
         self._start()
@@ -59,7 +47,7 @@ class Host:
         self._reader.start()
         try:
             self.port = self._ports.get(timeout=PATIENCE)
-            until("ready", self._is_ready, PATIENCE)
+            until("ready", self._is_ready)
         except (Empty, TimeoutError):
             self.stop(signal.SIGKILL)
             raise AssertionError("\n".join(["not serving:", *self.log])) from None
@@ -79,8 +67,8 @@ class Host:
         """End the host with a signal, and return its exit status."""
         if self._process.poll() is None:
             self._process.send_signal(number)
-        status = self._process.wait(30)
-        self._reader.join(10)
+        status = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
         return status
 
     def restart(self, number: signal.Signals) -> None:
@@ -122,12 +110,12 @@ class Host:
             json.dumps(events).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             assert answer.status == 202
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels; 0 before it was first counted."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=PATIENCE) as answer:
             text = answer.read().decode()
         found = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
         return sum(float(value) for value in found)

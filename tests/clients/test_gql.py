@@ -10,14 +10,12 @@ import signal
 from typing import Any
 
 import pytest
+from bounds import play
 from gql import Client, gql
 from gql.client import AsyncClientSession
 from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 from host import Host
-
-LIMIT = 60
-"""Seconds that a test may take once its host serves."""
 
 NAMES = gql("subscription { userUpdated { name } }")
 ADA = {"id": "1", "name": "Ada", "email": "ada@example.com"}
@@ -69,7 +67,7 @@ def test_graphql_transport_ws_is_chosen_although_it_is_offered_second(
             assert transport.subprotocol == "graphql-transport-ws"
             assert await session.execute(gql("{ __typename }")) == {"__typename": "Query"}
 
-    asyncio.run(asyncio.wait_for(scenario(), LIMIT))
+    play(scenario())
 
 
 def test_subscriptions_of_one_session_receive_what_their_arguments_ask_for(
@@ -94,7 +92,7 @@ def test_subscriptions_of_one_session_receive_what_their_arguments_ask_for(
             await live(host, 0)
             assert host.metric("subcast_connections") == 1
 
-    asyncio.run(asyncio.wait_for(scenario(), LIMIT))
+    play(scenario())
 
 
 def test_closing_the_session_ends_its_subscriptions(host: Host) -> None:
@@ -105,7 +103,7 @@ def test_closing_the_session_ends_its_subscriptions(host: Host) -> None:
         # The host answers the goodbye, so this is an end, not a failure.
         assert await endless == []
 
-    asyncio.run(asyncio.wait_for(scenario(), LIMIT))
+    play(scenario())
     host.subscriptions(0)
 
 
@@ -119,7 +117,7 @@ def test_a_completed_stream_ends_the_loop(host: Host) -> None:
             await publish(host, "numbers", "countdown", *data)
             assert await numbers == [{"countdown": number} for number in (2, 1, 0)]
 
-    asyncio.run(asyncio.wait_for(scenario(), LIMIT))
+    play(scenario())
 
 
 def test_errors_name_the_mistake_and_leave_the_session_usable(host: Host) -> None:
@@ -142,7 +140,7 @@ def test_errors_name_the_mistake_and_leave_the_session_usable(host: Host) -> Non
             await publish(host, "users", "userUpdated", ADA)
             assert await usable == [{"userUpdated": {"name": "Ada"}}]
 
-    asyncio.run(asyncio.wait_for(scenario(), LIMIT))
+    play(scenario())
 
 
 def test_a_permanent_session_resumes_after_the_host_was_killed(host: Host) -> None:
@@ -173,4 +171,4 @@ def test_a_permanent_session_resumes_after_the_host_was_killed(host: Host) -> No
             following.cancel()
             await permanent.close_async()
 
-    asyncio.run(asyncio.wait_for(scenario(), LIMIT))
+    play(scenario())

@@ -18,10 +18,14 @@ import websockets
 from subcast import EventBusConfig, SubscriptionManager
 
 HERE = Path(__file__).resolve().parent
+# Programs that tests start import this module, too.
+sys.path.append(str(HERE.parent))
+
+from bounds import INTERRUPTIBLE, PATIENCE  # noqa: E402
+
 ROOT = HERE.parent.parent
 TARGET = Path(ROOT, os.environ.get("CARGO_TARGET_DIR", "target"))
 CACHE = TARGET / "guests" / "cache"
-PATIENCE = 30.0
 PATH = "/graphql/subscriptions"
 
 
@@ -32,7 +36,7 @@ def module(guest: str) -> Path:
     # Of a Python that has componentize-py, which not every one has that the wheel is tested on.
     python = os.environ.get("SUBCAST_TEST_PYTHON", sys.executable)
     command = [python, ROOT / "scripts/guest.py", ROOT / "tests/guests" / guest]
-    return Path(subprocess.check_output(command, text=True, env=environment).strip())
+    return Path(subprocess.check_output(command, text=True, env=environment, timeout=PATIENCE).strip())
 
 
 @cache
@@ -114,18 +118,27 @@ class Client:
 
     async def closed(self) -> tuple[int, str]:
         """How the server closed."""
+        # Around the whole loop: a server that does not close may go on sending for ever.
         with contextlib.suppress(websockets.ConnectionClosed):
-            while True:
-                await asyncio.wait_for(self.socket.recv(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await self.socket.recv()
         return self.socket.close_code, self.socket.close_reason
 
 
+def program(script: str, *flags: str) -> list[str]:
+    """The command for a process of its own, in which this module is imported and every warning is an error.
+
+    An interrupt is a `KeyboardInterrupt` there, also below a background job.
+    """
+    text = f"{INTERRUPTIBLE}; import sys; sys.path.insert(0, {str(HERE)!r}); from support import *\n{script}"
+    return [sys.executable, "-W", "error", *flags, "-c", text]
+
+
 def run(script: str, *flags: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A process of its own, in which this module is imported and every warning is an error."""
-    program = f"import sys; sys.path.insert(0, {str(HERE)!r}); from support import *\n{script}"
-    return subprocess.run(
-        [sys.executable, "-W", "error", *flags, "-c", program], text=True, capture_output=True, timeout=60, **options
-    )
+    """Runs a program to its end."""
+    command = program(script, *flags)
+    return subprocess.run(command, text=True, capture_output=True, timeout=PATIENCE, **options)
 
 
 async def until(what: str, holds: Any) -> None:

@@ -2,17 +2,18 @@
 
 import asyncio
 import contextlib
+import functools
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import HERE, PATIENCE, Client, manager, run, until
+from bounds import PATIENCE, line, play, reap
+from support import Client, manager, program, run, until
 from test_manager import all_threads_end
 from test_serving import COUNTED, Minimal
 
@@ -23,7 +24,9 @@ SLOW = re.compile(r"^Executing <.*> took [0-9.]+ seconds\n?", re.MULTILINE)
 """What asyncio says in its debug mode on a busy machine."""
 UNWANTED = re.compile(r"was destroyed|never awaited|never retrieved|Exception ignored|Warning|panicked|Exception in")
 SOON = 8.0
-"""Seconds in which a process has to end."""
+"""Seconds in which a process has to end, once it begins to. Whoever waits for a client or a sleep takes ten minutes."""
+ENDING = "print(__import__('time').monotonic(), flush=True)"
+"""The last line of a program's output: when it began to end, on a clock that all processes share."""
 
 
 def is_quiet(said: str, reason: str) -> None:
@@ -36,30 +39,26 @@ def is_quiet(said: str, reason: str) -> None:
 
 @contextlib.contextmanager
 def running(script: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that has printed its first line."""
-    program = f"import sys; sys.path.insert(0, {str(HERE)!r}); from support import *\n{script}"
-    process = subprocess.Popen(
-        [sys.executable, *DEV, "-W", "error", "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """A process that lives as long as the block, at most."""
+    process = subprocess.Popen(program(script, *DEV), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
-        process.kill()
-        process.communicate()
+        reap(process)
 
 
-def ended(process: subprocess.Popen[str], *signals: signal.Signals) -> tuple[int, str]:
-    """Its status and what it said, after these signals."""
+def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its status and what it said, after an interrupt."""
     began = time.monotonic()
-    for number in signals:
-        process.send_signal(number)
-        time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=PATIENCE)
     assert time.monotonic() - began < SOON
     return process.returncode, said
+
+
+def ended_soon(done: subprocess.CompletedProcess[str]) -> None:
+    """Checked right after it has ended."""
+    assert time.monotonic() - float(done.stdout.strip().rsplit("\n", 1)[-1]) < SOON
 
 
 SERVING = """
@@ -75,7 +74,7 @@ asyncio.run(main())
 @pytest.mark.parametrize(
     "body",
     [
-        "await asyncio.sleep(60)",
+        "await asyncio.sleep(600)",
         "while True: await subscriptions.publish_event('counted', 'counts', {'seq': 1}); await asyncio.sleep(0)",
         "while True: await asyncio.to_thread(subscriptions.publish, 'counted', 'counts', {'seq': 1})",
     ],
@@ -83,16 +82,15 @@ asyncio.run(main())
 def test_an_interrupt_ends_a_script(body: str) -> None:
     async def scenario() -> None:
         with running(SERVING.format(body=body)) as process:
-            assert process.stdout is not None
-            client = await Client.connect(f"ws://127.0.0.1:{process.stdout.readline().strip()}/graphql")
+            client = await Client.connect(f"ws://127.0.0.1:{line(process.stdout)}/graphql")
             await client.send({"id": "1", "type": "subscribe", "payload": {"query": COUNTED}})
-            ending = asyncio.create_task(asyncio.to_thread(ended, process, signal.SIGINT))
+            ending = asyncio.create_task(asyncio.to_thread(interrupted, process))
             assert await client.closed() == (1012, "Service restart")
             status, said = await ending
             assert status == -signal.SIGINT
             is_quiet(said, "KeyboardInterrupt")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_an_interrupt_while_it_starts(tmp_path: Path) -> None:
@@ -111,33 +109,42 @@ async def main():
 asyncio.run(main())
 """
     with running(script) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "starting\n"
-        status, said = ended(process, signal.SIGINT)
+        assert line(process.stdout) == "starting"
+        status, said = interrupted(process)
         assert status == -signal.SIGINT
         is_quiet(said, "KeyboardInterrupt")
 
 
 def test_a_second_interrupt_does_not_wait_for_clients() -> None:
     async def scenario() -> None:
-        # An adapter whose close takes for ever.
+        # An adapter whose close takes for ever, and a manager that would wait for it.
         body = """
+        import subcast._manager
+        subcast._manager._GRACE = 600
         from test_serving import Minimal
         from subcast import GraphQLTransportWSHandler
         class Stuck(Minimal):
             async def close(self, code=1000, reason=""):
-                await asyncio.sleep(60)
-        serving = asyncio.create_task(GraphQLTransportWSHandler(subscriptions).handle(Stuck()))
-        await asyncio.sleep(60)
+                await asyncio.sleep(600)
+        stuck = Stuck()
+        serving = asyncio.create_task(GraphQLTransportWSHandler(subscriptions).handle(stuck))
+        await until("it is connected", lambda: stuck.is_connected)
+        print("connected", flush=True)
+        try:
+            await asyncio.sleep(600)
+        finally:
+            # The first one has come this far; the second one finds the manager waiting.
+            print("interrupted", flush=True)
 """
         with running(SERVING.format(body=body.strip())) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            status, said = await asyncio.to_thread(ended, process, signal.SIGINT, signal.SIGINT)
+            assert line(process.stdout).isdecimal() and line(process.stdout) == "connected"
+            process.send_signal(signal.SIGINT)
+            assert line(process.stdout) == "interrupted"
+            status, said = await asyncio.to_thread(interrupted, process)
             assert status == -signal.SIGINT
             is_quiet(said, "KeyboardInterrupt")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize(
@@ -146,11 +153,10 @@ def test_a_second_interrupt_does_not_wait_for_clients() -> None:
         ("return", 0, ""),
         ("sys.exit(7)", 7, ""),
         ("raise ValueError('on purpose')", 1, "ValueError: on purpose"),
-        ("signal.raise_signal(signal.SIGINT); await asyncio.sleep(9)", -signal.SIGINT, "KeyboardInterrupt"),
+        ("signal.raise_signal(signal.SIGINT); await asyncio.sleep(600)", -signal.SIGINT, "KeyboardInterrupt"),
     ],
 )
 def test_a_process_ends_although_its_manager_was_not_stopped(end: str, status: int, reason: str) -> None:
-    began = time.monotonic()
     done = run(
         f"""
 import signal, sys
@@ -161,13 +167,14 @@ async def main():
     await subscriptions.serve("127.0.0.1", 0)
     for seq in range(1000):
         subscriptions.publish("counted", "counts", {{"seq": seq}})
+    {ENDING}
     {end}
 asyncio.run(main())
 """,
         *DEV,
     )
+    ended_soon(done)
     assert done.returncode == status, done.stderr
-    assert time.monotonic() - began < SOON
     is_quiet(done.stderr, reason)
 
 
@@ -210,7 +217,7 @@ def test_another_loop_may_not_stop_it_while_its_own_lives() -> None:
                 await asyncio.to_thread(asyncio.run, subscriptions.stop())
             assert subscriptions.is_running
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_who_keeps_an_exception_keeps_no_threads() -> None:
@@ -232,7 +239,7 @@ def test_who_keeps_an_exception_keeps_no_threads() -> None:
                 except Exception as error:
                     kept.append(error)
 
-    asyncio.run(scenario())
+    play(scenario())
     all_threads_end()
     assert len(kept) == 7
 
@@ -251,13 +258,13 @@ def test_a_handler_may_be_cancelled_at_any_time() -> None:
                     await asyncio.sleep(0)
                 handler.cancel()
                 with pytest.raises(asyncio.CancelledError):
-                    await asyncio.wait_for(handler, 5)
+                    await asyncio.wait_for(handler, PATIENCE)
                 stats = subscriptions.stats()
                 assert (stats["connections"], stats["subscriptions"]) == (0, 0)
                 assert not subscriptions._drivers
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(scenario(), debug=True)
+    play(scenario(), functools.partial(asyncio.run, debug=True))
     all_threads_end()
 
 
@@ -281,6 +288,7 @@ server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
 async def main():
     # It looks at this once it has started.
     server.should_exit = True
+    {ending}
     await server.serve()
     assert not subscriptions.is_running
 asyncio.run(main())
@@ -292,9 +300,8 @@ all_threads_end()
 @pytest.mark.parametrize("when", ["startup", "shutdown"])
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_an_exception_in_the_lifespan(when: str, wrapped: bool) -> None:
-    began = time.monotonic()
-    done = run(LIFESPAN.format(when=when, wrapped=wrapped), *DEV)
-    assert time.monotonic() - began < SOON
+    done = run(LIFESPAN.format(when=when, wrapped=wrapped, ending=ENDING), *DEV)
+    ended_soon(done)
     assert done.returncode == (3 if when == "startup" else 0), done.stderr
     assert UNWANTED.search(done.stderr) is None, done.stderr
     assert "LookupError: on purpose" in done.stderr

@@ -7,16 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bounds import PATIENCE, play, reap, until
 from support import ROOT, TARGET, Client
 
 UVICORN = ["-m", "uvicorn", "app:app", "--log-level", "error", "--port"]
+# As a reader does: with the handler of an interrupt that a terminal leaves in place, and a background job does not.
+INTERRUPTIBLE = ["env", "--default-signal=INT", sys.executable]
 EXAMPLES = {"fastapi": UVICORN, "starlette": UVICORN, "custom_server": ["app.py"]}
 
 
@@ -31,7 +33,7 @@ class Example:
         """The status of the answer."""
         request = urllib.request.Request(f"http://{self.address}/messages", body, {"content-type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as refused:
             return refused.code
@@ -39,7 +41,7 @@ class Example:
     def end(self) -> int:
         """End it as its reader does, by Ctrl-C; returns the exit status."""
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(20)
+        return self._process.wait(PATIENCE)
 
 
 @pytest.fixture(params=EXAMPLES)
@@ -48,26 +50,26 @@ def example(request: pytest.FixtureRequest) -> Iterator[Example]:
         port = listener.getsockname()[1]
     cache = TARGET / "embedding-cache"
     process = subprocess.Popen(
-        [sys.executable, *EXAMPLES[request.param], str(port)],
+        [*INTERRUPTIBLE, *EXAMPLES[request.param], str(port)],
         cwd=ROOT / "examples" / request.param,
         env=os.environ | {"XDG_CACHE_HOME": str(cache)},
     )
     address = f"127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 120
-        while True:
+
+        def answers() -> bool:
             assert process.poll() is None, "the example has ended"
             try:
                 with urllib.request.urlopen(f"http://{address}/", timeout=5) as page:
-                    assert "graphql-transport-ws" in page.read().decode()
-                    break
+                    return "graphql-transport-ws" in page.read().decode()
             except OSError:
-                assert time.monotonic() < deadline, "the example does not answer"
-                time.sleep(0.1)
+                return False
+
+        # It builds its resolvers first.
+        until("the example answers", answers, 2 * PATIENCE)
         yield Example(address, process)
     finally:
-        process.kill()
-        process.wait()
+        reap(process)
 
 
 def test_messages_reach_those_in_the_room(example: Example) -> None:
@@ -88,7 +90,7 @@ def test_messages_reach_those_in_the_room(example: Example) -> None:
         assert (await clients[1].closed())[0] == 1012
         assert await status == 0
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_what_is_not_json_is_refused(example: Example) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bounds import PATIENCE, play, reap
+from bounds import until as wait_until
 from support import manager as silent_manager
 from support import module, run, until
 from test_serving import Minimal
@@ -33,8 +36,8 @@ async def prints(subscriptions: SubscriptionManager) -> None:
     await adapter.waiting.put(query)
     await until("subscribed", lambda: subscriptions.stats()["subscriptions"] == 1)
     await subscriptions.publish_event("prints", "hostile", {})
-    assert b"connection_ack" in await adapter.sent.get()
-    said = await asyncio.wait_for(adapter.sent.get(), 20)
+    assert b"connection_ack" in await adapter.next()
+    said = await adapter.next()
     assert b"errors" in said or b"null" in said, said
     await adapter.waiting.put(None)
     await handler
@@ -63,7 +66,7 @@ def test_the_log_reaches_logging(caplog: pytest.LogCaptureFixture, tmp_path: Pat
         assert (stopped.name, stopped.levelno) == ("subcast.sandbox.slot", logging.WARNING)
         assert any(record.name == "subcast.guest" and record.message.startswith("xxx") for record in caplog.records)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_what_is_not_wanted_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
@@ -83,16 +86,16 @@ def test_what_is_not_wanted_is_not_made(caplog: pytest.LogCaptureFixture) -> Non
                 await asyncio.sleep(0.1)
                 assert not any(rows for rows, _ in made), made
                 assert not caplog.records
-                # A changed level is noticed.
+                # A changed level is noticed, within a second.
                 caplog.set_level(logging.WARNING, "subcast")
-                await asyncio.sleep(1.2)
-                await prints(subscriptions)
-                await until("told", lambda: any("call was stopped" in each.message for each in caplog.records))
+                async with asyncio.timeout(PATIENCE):
+                    while not any("call was stopped" in each.message for each in caplog.records):
+                        await prints(subscriptions)
                 assert all(level >= logging.WARNING for rows, _ in made for level, *_ in rows)
         finally:
             _native.log_records = original
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize("log", ["off", "info,subcast::sandbox=off,subcast::guest=off,subcast::delivery=off"])
@@ -103,7 +106,7 @@ def test_directives_of_the_configuration_hold_as_well(caplog: pytest.LogCaptureF
         async with manager(log) as subscriptions:
             await prints(subscriptions)
 
-    asyncio.run(scenario())
+    play(scenario())
     assert not [record for record in caplog.records if record.name.startswith("subcast")]
 
 
@@ -113,11 +116,13 @@ def test_a_busy_loop_loses_records_and_is_told_how_many(caplog: pytest.LogCaptur
     async def scenario() -> None:
         async with manager(**CHATTY) as subscriptions:
             printing = asyncio.create_task(prints(subscriptions))
-            await until("subscribed", lambda: subscriptions.stats()["published"] == 1)
-            time.sleep(1)
+            await until("published", lambda: subscriptions.stats()["published"] == 1)
+            # The loop waits without a turn until the resolver has written all that it can.
+            stopped = re.compile(r"^subcast_calls_stopped_total.* [1-9]", re.MULTILINE)
+            wait_until("the call is stopped", lambda: stopped.search(subscriptions.metrics()) is not None)
             await printing
 
-    asyncio.run(scenario())
+    play(scenario())
     lines = [record for record in caplog.records if record.name == "subcast.guest"]
     assert len(lines) >= 1024
     assert any("records of the log were left out" in record.message for record in caplog.records)
@@ -149,12 +154,11 @@ def test_the_command_line_keeps_standard_error(tmp_path: Path) -> None:
         text=True,
         env=os.environ | {"SUBCAST_SANDBOX_CACHE_DIR": str(tmp_path), "NO_COLOR": "1"},
     )
-    ending = threading.Timer(10, process.kill)
+    ending = threading.Timer(PATIENCE, process.kill)
     ending.start()
     try:
         assert process.stderr is not None
         assert any("compiling the module" in line for line in process.stderr)
     finally:
         ending.cancel()
-        process.kill()
-        process.communicate()
+        reap(process)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bounds import PATIENCE, play
+from bounds import until as wait_until
 from support import CACHE, manager, module, run, until
 
 import subcast
@@ -39,10 +41,7 @@ def threads() -> list[str]:
 
 
 def all_threads_end() -> None:
-    deadline = time.monotonic() + 10
-    while threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threads() == []
+    wait_until("all threads of the engine end", lambda: threads() == [])
 
 
 def test_what_is_given_wrongly_is_refused_at_once(tmp_path: Path) -> None:
@@ -89,7 +88,7 @@ def test_what_cannot_start_says_why_and_leaves_nothing_behind(tmp_path: Path) ->
             with pytest.raises(BusUnavailable, match="not started"):
                 await subscriptions.publish_event("a", "b", {})
 
-    asyncio.run(scenario())
+    play(scenario())
     all_threads_end()
 
 
@@ -121,7 +120,7 @@ def test_events_that_cannot_be_are_refused_with_their_place() -> None:
             await subscriptions.publish_events([good, good | {"id": "a"}, good | {"id": "a"}])
             assert subscriptions.stats()["published"] == 2
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_it_starts_once_and_can_be_started_again() -> None:
@@ -152,7 +151,7 @@ def test_it_starts_once_and_can_be_started_again() -> None:
             with pytest.raises(ModuleLoadError, match="nobody"):
                 await subscriptions.rollback("nobody")
 
-    asyncio.run(scenario())
+    play(scenario())
     all_threads_end()
     assert threading.active_count() == 1
 
@@ -170,7 +169,7 @@ def test_events_may_be_published_from_any_thread_and_loop() -> None:
             await asyncio.to_thread(elsewhere)
             assert subscriptions.stats()["published"] == 2
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_who_publishes_in_a_loop_lets_subscribers_have_their_turn() -> None:
@@ -186,16 +185,16 @@ def test_who_publishes_in_a_loop_lets_subscribers_have_their_turn() -> None:
             query = "subscription { counted { seq } }"
             await adapter.waiting.put({"id": "1", "type": "subscribe", "payload": {"query": query}})
             await until("subscribed", lambda: subscriptions.stats()["subscriptions"] == 1)
-            await adapter.sent.get()
+            await adapter.next()
             for seq in range(5_000):
                 await subscriptions.publish_event("counted", "counts", {"seq": seq})
-            frames = [json.loads(await adapter.sent.get()) for _ in range(5_000)]
+            frames = [json.loads(await adapter.next()) for _ in range(5_000)]
             seen = [frame["payload"]["data"]["counted"]["seq"] for frame in frames]
             assert seen == list(range(5_000))
             await adapter.waiting.put(None)
             await serving
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_several_workers_are_warned_of_the_memory_bus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +211,7 @@ def test_several_workers_are_warned_of_the_memory_bus(monkeypatch: pytest.Monkey
             await subscriptions.start()
         await subscriptions.stop()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_forked_process_is_told_to_start_its_own() -> None:
@@ -244,6 +243,7 @@ def test_importing_is_quick_and_brings_no_framework() -> None:
         text=True,
         capture_output=True,
         check=True,
+        timeout=PATIENCE,
     )
     for framework in ["fastapi", "starlette", "websockets", "uvicorn"]:
         assert f"'{framework}'" not in done.stdout
@@ -251,9 +251,10 @@ def test_importing_is_quick_and_brings_no_framework() -> None:
 
 def test_the_command_line_is_the_binarys() -> None:
     script = Path(sys.executable).parent / "subcast"
-    done = subprocess.run([script, "--version"], text=True, capture_output=True, check=True)
+    done = subprocess.run([script, "--version"], text=True, capture_output=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == f"subcast {subcast.__version__}"
-    assert subprocess.run([script, "serve"], capture_output=True, cwd=os.path.sep).returncode == 2
+    assert subprocess.run([script, "serve"], capture_output=True, cwd=os.path.sep, timeout=PATIENCE).returncode == 2
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert subprocess.run([sys.executable, "-m", "subcast", "inspect", module("engine")], capture_output=True)
+        command = [sys.executable, "-m", "subcast", "inspect", module("engine")]
+        assert subprocess.run(command, capture_output=True, timeout=PATIENCE)

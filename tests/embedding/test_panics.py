@@ -1,10 +1,10 @@
 """A panic of the engine is a bug of ours, and an application can catch it."""
 
-import asyncio
 import re
 from typing import Any
 
 import pytest
+from bounds import play
 from support import ROOT, Client, manager, run, served
 from test_serving import fastapi
 
@@ -100,5 +100,5 @@ def test_a_connection_that_meets_a_bug_is_closed_and_the_others_live_on(
             assert await neighbour.next() == {"data": {"counted": {"seq": 1}}}
             await neighbour.close()
 
-    asyncio.run(scenario())
+    play(scenario())
     assert [record.message for record in caplog.records] == ["a connection ended by a bug"]

@@ -3,14 +3,14 @@
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import host
 import pytest
 import websockets
-from support import PATIENCE, Client, manager
+from bounds import PATIENCE, play, until
+from support import Client, manager
 from transcripts import Scene, limits, names
 
 from subcast import SubscriptionManager
@@ -51,7 +51,7 @@ async def authenticate(request: Any) -> Any:
         case "Bearer forged":
             return None
         case "Bearer slow":
-            await asyncio.sleep(1)
+            await asyncio.sleep(4)
         case "Bearer first" | "Bearer fresh":
             return {"sub": "ann"}
     return {}
@@ -70,10 +70,8 @@ class Served:
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + PATIENCE
-        while not self.manager.is_running:
-            assert self._thread.is_alive() and time.monotonic() < deadline, "it does not start"
-            time.sleep(0.005)
+        until("it starts or ends", lambda: self.manager.is_running or not self._thread.is_alive())
+        assert self._thread.is_alive(), "it does not start"
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -107,10 +105,6 @@ def start(request: pytest.FixtureRequest) -> Iterator[Start]:
     yield start
     for server in running.values():
         server.end()
-
-
-def play(scenario: Any) -> None:
-    asyncio.run(asyncio.wait_for(scenario, PATIENCE))
 
 
 def test_every_transcript_has_its_place() -> None:
@@ -197,7 +191,7 @@ def test_a_token_in_a_ping_is_never_echoed(start: Start) -> None:
 
 def test_slow_authentication_is_not_an_init_timeout(start: Start) -> None:
     async def scenario() -> None:
-        server = start(server={"connection_init_timeout": "500ms"})
+        server = start(server={"connection_init_timeout": "2s"})
         client = await Client.connect(server.url, {"authorization": "Bearer slow"})
         await client.close()
 
@@ -206,7 +200,7 @@ def test_slow_authentication_is_not_an_init_timeout(start: Start) -> None:
 
 def test_a_silent_client_is_pinged_and_then_gone(start: Start) -> None:
     async def scenario() -> None:
-        client = await Client.connect(start(server={"ping_interval": "200ms", "pong_timeout": "400ms"}).url)
+        client = await Client.connect(start(server={"ping_interval": "200ms", "pong_timeout": "3s"}).url)
         for sign in ("pong", "ping"):
             assert (await client.receive())["type"] == "ping"
             await client.send({"type": sign})

@@ -1,10 +1,10 @@
 """Where the Rust server listens, and what channels are called."""
 
-import asyncio
 import json
 import socket
 
 import pytest
+from bounds import play
 from support import Client, manager
 
 import subcast
@@ -21,7 +21,7 @@ def test_the_rust_server_listens_on_a_name() -> None:
                 with pytest.raises(subcast.ConfigError, match="neither an IP address nor a name"):
                     await subscriptions.serve(wrong, 0)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_port_in_use_is_named_with_what_to_do() -> None:
@@ -36,7 +36,7 @@ def test_a_port_in_use_is_named_with_what_to_do() -> None:
             "(port 0 takes a free one)"
         )
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_channel_is_what_subscribers_listen_to() -> None:
@@ -56,7 +56,7 @@ def test_a_channel_is_what_subscribers_listen_to() -> None:
                 assert await client.next() == {"data": {"orderPlaced": {"total": number}}}
             await client.close()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import HERE, PATH, PATIENCE, Client
+from bounds import PATIENCE, play
+from support import HERE, PATH, Client
 
 COUNTED = "subscription { counted { seq } }"
 UNWANTED = re.compile(r"Task was destroyed|never awaited|thread 'subcast\S*'.* panicked|PanicException")
@@ -54,7 +55,7 @@ class Server:
             start_new_session=True,
         )
         self.lines: list[str] = []
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     @property
@@ -91,8 +92,9 @@ class Server:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self._reader.join()
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert not self._reader.is_alive(), "a process of the server lives on"
 
     def complaints(self) -> list[str]:
         """What it has said that it should not, and is ours: servers have complaints of their own when they end."""
@@ -182,7 +184,7 @@ def test_it_serves_and_ends(name: str) -> None:
             # uvicorn ends by the signal once it has shut down.
             assert status == (-signal.SIGTERM if name == "uvicorn" else 0), server.said
 
-        asyncio.run(scenario())
+        play(scenario())
         assert server.complaints() == []
         assert (f"SubcastWarning: this server has {workers} workers" in server.said) == (workers > 1), server.said
 
@@ -216,6 +218,6 @@ def test_uvicorn_reloads_the_application(tmp_path: Path) -> None:
                 assert not Path(f"/proc/{processes[-1]}").exists()
             assert len(set(processes)) == 3
 
-        asyncio.run(scenario())
+        play(scenario())
         assert server.end() in (0, -signal.SIGTERM)
         assert server.complaints() == []

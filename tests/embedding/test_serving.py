@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import uvloop
 import websockets
+from bounds import PATIENCE, play
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from support import TARGET, Client, manager, served, until, version
@@ -52,7 +53,7 @@ def test_events_arrive_once_and_in_order(make_app: Any, ws: str, run: Any) -> No
             assert "subcast_deliveries_total 2000" in subscriptions.metrics()
         assert not subscriptions.is_running
 
-    run(scenario())
+    play(scenario(), run)
 
 
 def test_a_loop_that_cannot_watch_a_pipe_is_woken_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +77,7 @@ def test_a_loop_that_cannot_watch_a_pipe_is_woken_by_a_thread(monkeypatch: pytes
             await client.close()
         await subscriptions.stop()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_the_rust_server_serves_the_same_subscriptions_beside_the_application() -> None:
@@ -92,7 +93,7 @@ def test_the_rust_server_serves_the_same_subscriptions_beside_the_application() 
                 assert await client.next() == {"data": {"counted": {"seq": 1}}}
                 await client.close()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_resolvers_are_replaced_while_subscribers_listen() -> None:
@@ -116,7 +117,7 @@ def test_resolvers_are_replaced_while_subscribers_listen() -> None:
             assert await says(3) == "version-0000"
             await client.close()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_the_application_says_who_a_client_is() -> None:
@@ -159,7 +160,7 @@ def test_the_application_says_who_a_client_is() -> None:
                 assert seen[-1][0] is None
                 await client.close()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_who_does_not_read_is_closed_and_hinders_nobody() -> None:
@@ -181,7 +182,7 @@ def test_who_does_not_read_is_closed_and_hinders_nobody() -> None:
             assert (await slow.closed())[0] in (1013, 1006)
             await quick.close()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_a_page_of_a_foreign_origin_may_not_connect() -> None:
@@ -192,7 +193,7 @@ def test_a_page_of_a_foreign_origin_may_not_connect() -> None:
             assert refused.value.response.status_code == 403
             await (await Client.connect(url, origin="http://127.0.0.1:3000")).close()
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_violations_of_the_protocol_end_the_connection() -> None:
@@ -211,7 +212,7 @@ def test_violations_of_the_protocol_end_the_connection() -> None:
             socket = await websockets.connect(url)
             assert (await Client(socket).closed())[0] == 4406
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_clients_are_told_to_come_back_when_the_manager_stops() -> None:
@@ -224,7 +225,7 @@ def test_clients_are_told_to_come_back_when_the_manager_stops() -> None:
             for client in clients:
                 assert await client.closed() == (1012, "Service restart")
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 async def without_lifespan(scope: Any, receive: Any, send: Any) -> None:
@@ -261,7 +262,7 @@ def test_the_manager_lives_with_the_application() -> None:
         assert sent == ["lifespan.startup.failed"]
         assert not subscriptions.is_running
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 class BinaryAdapter(ASGIWebSocketAdapter):
@@ -297,7 +298,7 @@ def test_adapters_are_checked(adapter: Any, faults: list[str]) -> None:
             for fault, sentence in zip(faults, found, strict=True):
                 assert fault in sentence
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 class Minimal(WebSocketAdapter):
@@ -307,6 +308,10 @@ class Minimal(WebSocketAdapter):
         self.sent: asyncio.Queue[Any] = asyncio.Queue()
         self.waiting: asyncio.Queue[Any] = asyncio.Queue()
         self._connected = False
+
+    async def next(self) -> Any:
+        """What was sent next."""
+        return await asyncio.wait_for(self.sent.get(), PATIENCE)
 
     async def accept(self, subprotocol: str | None = None) -> None:
         self._connected = True
@@ -339,21 +344,21 @@ def test_six_members_are_enough() -> None:
             adapter = Minimal()
             serving = asyncio.create_task(GraphQLTransportWSHandler(subscriptions).handle(adapter))
             await adapter.waiting.put({"type": "connection_init"})
-            assert await adapter.sent.get() == b'{"type":"connection_ack"}'
+            assert await adapter.next() == b'{"type":"connection_ack"}'
             await adapter.waiting.put({"id": "1", "type": "subscribe", "payload": {"query": COUNTED}})
             await until("subscribed", lambda: subscriptions.stats()["subscriptions"] == 1)
             await subscriptions.publish_event("counted", "counts", {"seq": 7})
-            assert await adapter.sent.get() == b'{"id":"1","type":"next","payload":{"data":{"counted":{"seq":7}}}}'
+            assert await adapter.next() == b'{"id":"1","type":"next","payload":{"data":{"counted":{"seq":7}}}}'
             await adapter.waiting.put(None)
-            await asyncio.wait_for(serving, 5)
+            await asyncio.wait_for(serving, PATIENCE)
             assert subscriptions.stats()["subscriptions"] == 0
             odd = Minimal()
             serving = asyncio.create_task(GraphQLTransportWSHandler(subscriptions).handle(odd))
             await odd.waiting.put("{")
-            assert (await odd.sent.get())[0] == 4400
-            await asyncio.wait_for(serving, 5)
+            assert (await odd.next())[0] == 4400
+            await asyncio.wait_for(serving, PATIENCE)
 
-    asyncio.run(scenario())
+    play(scenario())
 
 
 def test_python_resolvers_are_built_and_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,4 +377,4 @@ def test_python_resolvers_are_built_and_kept(tmp_path: Any, monkeypatch: pytest.
                 assert subscriptions.stats()["modules"][0]["fields"] == ["said"]
                 assert subscriptions.stats()["modules"][0]["name"] in ("resolvers", tmp_path.name)
 
-    asyncio.run(scenario())
+    play(scenario())

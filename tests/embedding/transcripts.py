@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import websockets
-from support import PATIENCE, ROOT
+from bounds import PATIENCE
+from support import ROOT
 
 FOLDER = ROOT / "src/protocol/transport_ws/transcripts"
 Publish = Callable[[int], None]
@@ -30,7 +31,7 @@ def limits(name: str) -> dict[str, Any]:
     if operations := re.search(r"^limit operations (\d+)$", script, re.MULTILINE):
         found["limits"] = {"subscriptions_per_connection": int(operations[1])}
     if "4408" in script:
-        found["server"] = {"connection_init_timeout": "500ms"}
+        found["server"] = {"connection_init_timeout": "2s"}
     return found
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bounds import PATIENCE
 
 from subcast_guest import _schema, _subscription
 from subcast_guest._runner import Runner
@@ -32,7 +33,7 @@ def bindings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The bindings of `wit/`, as the component has them, on Python's path."""
     folder = tmp_path_factory.mktemp("bindings")
     tool = Path(sys.executable).parent / "componentize-py"
-    subprocess.run([tool, "-d", ROOT / "wit", "-w", "resolver", "bindings", folder], check=True)
+    subprocess.run([tool, "-d", ROOT / "wit", "-w", "resolver", "bindings", folder], check=True, timeout=PATIENCE)
     sys.path.insert(0, str(folder))
     yield
     sys.path.remove(str(folder))

@@ -138,12 +138,18 @@ def test_a_wait_that_nothing_can_end_is_refused(waiting: Any, loop: Loop) -> Non
 
 
 def test_tasks_timers_and_timeouts_work(loop: Loop) -> None:
+    sleeping = most = 0
+
     async def slow(number: int) -> int:
+        nonlocal sleeping, most
+        sleeping += 1
+        most = max(most, sleeping)
         await asyncio.sleep(0.02)
+        sleeping -= 1
         return number
 
     async def resolver() -> Any:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(4):
             together = await asyncio.gather(*map(slow, range(5)))
         async with asyncio.TaskGroup() as group:
             task = group.create_task(slow(7))
@@ -151,13 +157,12 @@ def test_tasks_timers_and_timeouts_work(loop: Loop) -> None:
             await asyncio.wait_for(asyncio.Event().wait(), 0.01)
         return together, task.result()
 
-    began = time.monotonic()
     assert loop.drive(resolver()) == ([0, 1, 2, 3, 4], 7)
-    assert time.monotonic() - began < 1
+    assert most == 5, "they do not sleep at the same time"
 
 
 def test_a_sleep_beyond_the_deadline_is_refused_at_once(loop: Loop) -> None:
-    loop.begin(0.5)
+    loop.begin(30)
 
     async def resolver() -> None:
         await asyncio.sleep(60)
@@ -165,7 +170,7 @@ def test_a_sleep_beyond_the_deadline_is_refused_at_once(loop: Loop) -> None:
     began = time.monotonic()
     with pytest.raises(ValueRefused, match=r"resolver would sleep for 60 s, beyond the time"):
         loop.drive(resolver())
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 25
 
 
 def test_no_task_outlives_its_invocation(loop: Loop) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bounds import PATIENCE
 
 SDK = Path(__file__).resolve().parents[2] / "guest-python"
 RESOLVER = """
@@ -49,7 +50,7 @@ class Build:
 
     def run(self, file: str = "resolvers.py") -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", PROGRAM, str(SDK), str(self.home), file]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
     def succeeds(self, file: str = "resolvers.py") -> dict[str, Any]:
         ended = self.run(file)

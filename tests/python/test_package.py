@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bounds import PATIENCE
+
 import subcast_guest
 
 SDK = Path(subcast_guest.__file__).parent
@@ -29,7 +31,8 @@ def test_it_is_typed_and_every_module_is_private() -> None:
 
 def test_importing_it_brings_no_asyncio() -> None:
     program = "import subcast_guest, sys; sys.exit('asyncio' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], cwd=SDK.parent, check=False).returncode == 0
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, cwd=SDK.parent, check=False, timeout=PATIENCE).returncode == 0
 
 
 def test_what_is_returned_reads_well() -> None:
