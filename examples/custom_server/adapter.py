@@ -10,13 +10,13 @@ from subcast import Disconnected, WebSocketAdapter
 
 
 class AiohttpWebSocketAdapter(WebSocketAdapter):
-    """Six members, and those that are worth having besides."""
+    """Seven members, and those that are worth having besides."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
         self._socket: web.WebSocketResponse | None = None
 
-    # --- the six ---
+    # --- the seven ---
 
     async def accept(self, subprotocol: str | None = None) -> None:
         self._socket = web.WebSocketResponse(protocols=[subprotocol] if subprotocol else [])
@@ -41,6 +41,10 @@ class AiohttpWebSocketAdapter(WebSocketAdapter):
     def is_connected(self) -> bool:
         return self._socket is not None and not self._socket.closed
 
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        return [(name.lower(), value) for name, value in self._request.headers.items()]
+
     # --- worth having ---
 
     async def receive_text(self) -> str | bytes:
@@ -54,10 +58,6 @@ class AiohttpWebSocketAdapter(WebSocketAdapter):
             await self._open().send_str(text)
         except (ConnectionError, RuntimeError) as error:
             raise Disconnected() from error
-
-    @property
-    def headers(self) -> Sequence[tuple[str, str]]:
-        return [(name.lower(), value) for name, value in self._request.headers.items()]
 
     @property
     def subprotocols(self) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The one thing that a web framework must bring: a WebSocket with six members."""
+"""The one thing that a web framework must bring: a WebSocket with seven members."""
 
 import json
 from abc import ABC, abstractmethod
@@ -13,9 +13,10 @@ class Disconnected(Exception):
 class WebSocketAdapter(ABC):
     """A WebSocket of some framework.
 
-    Six members must be there. Those below them have a default that works, and are worth
-    overriding: `receive_text` and `send_text` save a detour over Python objects, `headers`,
-    `subprotocols` and `client` let the engine decide who may connect.
+    Seven members must be there, `headers` among them: without the headers of the request no page of a
+    foreign origin could be refused. Those below them have a default that works, and are worth
+    overriding: `receive_text` and `send_text` save a detour over Python objects, `subprotocols` and
+    `client` let the engine decide who may connect.
 
     One task receives, another one sends; neither calls two of them at a time.
     """
@@ -45,6 +46,11 @@ class WebSocketAdapter(ABC):
     def is_connected(self) -> bool:
         """Whether messages can be sent: accepted, and not closed by either side."""
 
+    @property
+    @abstractmethod
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """All headers of the request, with names in lower case. They show the page's origin and the credential."""
+
     async def receive_text(self) -> str | bytes:
         """The next message as text, or as `bytes` if it was a binary one; raises `Disconnected` when the client is
         gone."""
@@ -57,11 +63,6 @@ class WebSocketAdapter(ABC):
     async def send_text(self, text: str) -> None:
         """Send a text message."""
         await self.send_bytes(text.encode())
-
-    @property
-    def headers(self) -> Sequence[tuple[str, str]]:
-        """Headers of the request, with names in lower case."""
-        return ()
 
     @property
     def subprotocols(self) -> Sequence[str] | None:

@@ -33,8 +33,11 @@ async def check_adapter(adapter: WebSocketAdapter) -> None:
     if offered is not None and SUBPROTOCOL not in offered:
         faults.append(f"subprotocols is {list(offered)}, and the client offers {SUBPROTOCOL}")
     headers = list(adapter.headers)
-    if headers and ("x-subcast-probe", "1") not in headers:
-        faults.append("headers has not the header X-Subcast-Probe, or its name is not in lower case")
+    if ("x-subcast-probe", "1") not in headers:
+        faults.append(
+            "headers has not the header X-Subcast-Probe, or its name is not in lower case: "
+            "without headers, pages of foreign origins may connect"
+        )
     await adapter.accept(SUBPROTOCOL)
     if not adapter.is_connected:
         faults.append("is_connected is false after accept()")

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -272,6 +272,12 @@ class BinaryAdapter(ASGIWebSocketAdapter):
         await self._send({"type": "websocket.send", "bytes": data})
 
 
+class HeadlessAdapter(ASGIWebSocketAdapter):
+    """Gets it wrong: keeps the headers of the request to itself."""
+
+    headers = ()
+
+
 class ForgetfulAdapter(ASGIWebSocketAdapter):
     """Gets it wrong: loses the subprotocol and the code of the close."""
 
@@ -284,7 +290,12 @@ class ForgetfulAdapter(ASGIWebSocketAdapter):
 
 @pytest.mark.parametrize(
     ("adapter", "faults"),
-    [(ASGIWebSocketAdapter, []), (BinaryAdapter, ["binary message"]), (ForgetfulAdapter, ["subprotocol", "close("])],
+    [
+        (ASGIWebSocketAdapter, []),
+        (BinaryAdapter, ["binary message"]),
+        (HeadlessAdapter, ["headers has not"]),
+        (ForgetfulAdapter, ["subprotocol", "close("]),
+    ],
 )
 def test_adapters_are_checked(adapter: Any, faults: list[str]) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -302,9 +313,12 @@ def test_adapters_are_checked(adapter: Any, faults: list[str]) -> None:
 
 
 class Minimal(WebSocketAdapter):
-    """The six members and no more, over two queues."""
+    """The seven members and no more, over two queues."""
 
-    def __init__(self) -> None:
+    headers: Sequence[tuple[str, str]] = ()
+
+    def __init__(self, *headers: tuple[str, str]) -> None:
+        self.headers = headers
         self.sent: asyncio.Queue[Any] = asyncio.Queue()
         self.waiting: asyncio.Queue[Any] = asyncio.Queue()
         self._connected = False
@@ -338,7 +352,27 @@ class Minimal(WebSocketAdapter):
         return self._connected
 
 
-def test_six_members_are_enough() -> None:
+def test_an_adapter_must_say_which_headers_the_request_had() -> None:
+    class Silent(Minimal):
+        headers = WebSocketAdapter.headers
+
+    with pytest.raises(TypeError, match="headers"):
+        Silent()
+
+
+def test_a_page_of_a_foreign_origin_may_not_connect_through_an_adapter() -> None:
+    async def scenario() -> None:
+        async with manager() as subscriptions:
+            for relay in [(), (("x-forwarded-for", "192.0.2.1"),)]:
+                adapter = Minimal(("host", "localhost"), ("origin", "https://evil.example"), *relay)
+                await GraphQLTransportWSHandler(subscriptions).handle(adapter)
+                assert await adapter.sent.get() == (1008, "Origin not allowed")
+                assert not adapter.is_connected
+
+    asyncio.run(scenario())
+
+
+def test_seven_members_are_enough() -> None:
     async def scenario() -> None:
         async with manager() as subscriptions:
             adapter = Minimal()
