@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = ["hostile-resources", "hostile-answers", "hostile-escapes"]
 DECLARED = "declared"
 """Not a module, but many: their declarations are hostile, and each is deployed over and over."""
+TOKEN = "the-token-of-the-bench"
+"""Of the host's admin routes."""
 
 # Not hostile, or only to its own module.
 HARMLESS = {"fine", "fineLater", "ends", "remembers"}
@@ -159,7 +161,8 @@ async def deploy(address: str, component: bytes) -> int:
             host, port = address.split(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             head = f"{method} /admin/modules/{DECLARED} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n"
-            head += f"content-type: application/wasm\r\ncontent-length: {len(body)}\r\n\r\n"
+            head += f"authorization: Bearer {TOKEN}\r\ncontent-type: application/wasm\r\n"
+            head += f"content-length: {len(body)}\r\n\r\n"
             writer.write(head.encode() + body)
             answer = await reader.read()
             writer.close()
@@ -301,11 +304,15 @@ async def serve(binary: Path, module: str, rows: list[Row], options: argparse.Na
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "subcast.toml"
         tables = [f'[sandbox]\ncache_dir = "{ROOT}/target/guests/cache"\n[telemetry]\nlog = "error"\n']
+        tables.append('[publish]\nanonymous = true\n[admin]\ntoken_env = "SUBCAST_ADMIN_TOKEN"\n')
         for name in ["engine", *([] if module == DECLARED else [module])]:
             tables.append(f'[[module]]\nname = "{name}"\npath = "{built(binary, name)}"\n')
         config.write_text("".join(tables))
         command = [binary, "serve", "--config", config, "--listen", "127.0.0.1:0"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as host:
+        environment = os.environ | {"SUBCAST_ADMIN_TOKEN": TOKEN}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        ) as host:
             assert host.stdout is not None
             line = host.stdout.readline()
             if "http://" not in line:

@@ -9,6 +9,9 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+/// Of the host's admin routes.
+const TOKEN: &str = "the-token-of-the-bench";
+
 pub struct Host {
     child: Child,
     cache: std::path::PathBuf,
@@ -21,13 +24,14 @@ impl Host {
         let config = folder.join("subcast.toml");
         std::fs::write(
             &config,
-            format!("[[module]]\nname = \"swap\"\npath = \"{}\"\ninstances = 1\n", module.display()),
+            format!("[publish]\nanonymous = true\n[admin]\ntoken_env = \"SUBCAST_ADMIN_TOKEN\"\n[[module]]\nname = \"swap\"\npath = \"{}\"\ninstances = 1\n", module.display()),
         )
         .unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_subcast"))
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--config"])
             .arg(config)
             .env("SUBCAST_SANDBOX_CACHE_DIR", &cache)
+            .env("SUBCAST_ADMIN_TOKEN", TOKEN)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -66,7 +70,7 @@ impl Host {
             let mut component = std::fs::File::open(module).unwrap();
             let mut stream = TcpStream::connect(address).unwrap();
             let head = format!(
-                "PUT /admin/modules/swap HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
+                "PUT /admin/modules/swap HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
                 component.metadata().unwrap().len()
             );
             stream.write_all(head.as_bytes()).unwrap();

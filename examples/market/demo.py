@@ -178,7 +178,10 @@ async def demo(seconds: float, port: int) -> None:
             shown.append(asyncio.create_task(show(name, subscriber, counts)))
             watched.append(asyncio.create_task(subscriber.wait(), name=f"the subscriber of {name}"))
         say()
-        feed = await stack.enter_async_context(running(sys.executable, HERE / "feed.py", "--url", url))
+        # It asks the command for the host's credential.
+        environment = os.environ | {"SUBCAST": SUBCAST}
+        command = (sys.executable, HERE / "feed.py", "--url", url)
+        feed = await stack.enter_async_context(running(*command, env=environment))
         watched.append(asyncio.create_task(feed.wait(), name="the feed"))
 
         try:

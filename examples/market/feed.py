@@ -16,10 +16,11 @@ import importlib.util
 import itertools
 import json
 import os
+import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -89,20 +90,43 @@ def events(month: list[Quote]) -> Iterator[Event]:
         yield {"channel": "market", "type": "marketMoved", "data": data}
 
 
-class Publisher:
-    """Sends events to `POST /events` over one connection that is kept open."""
+def credential(url: str) -> str | None:
+    """The token in SUBCAST_PUBLISH_TOKEN, or what a host of this user on this machine has left for its commands."""
+    if configured := os.environ.get("SUBCAST_PUBLISH_TOKEN"):
+        return configured
+    command = [os.environ.get("SUBCAST", "subcast"), "token", url]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() or None
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+
+class Publisher:
+    """Sends events to `POST /events` over one connection that is kept open.
+
+    `credential` returns the token to show, if any. It is asked again when the host refuses one:
+    a host that draws its own has another one after each start.
+    """
+
+    def __init__(self, url: str, credential: Callable[[], str | None]) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             sys.exit(f"{url}: expected http://HOST:PORT")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=10)
+        self._credential = credential
         self._headers = {"Content-Type": "application/x-ndjson"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
+        self._authorize()
         self._run = uuid.uuid4().hex
         self._numbers = itertools.count(1)
+
+    def _authorize(self) -> bool:
+        """Show the credential from now on; whether it is another one than before."""
+        before = self._headers.pop("Authorization", None)
+        if token := self._credential():
+            self._headers["Authorization"] = f"Bearer {token}"
+        return self._headers.get("Authorization") != before
 
     def publish(self, batch: list[Event]) -> int:
         """Publish all of `batch`, and return how many events the host accepted.
@@ -129,6 +153,8 @@ class Publisher:
             else:
                 if response.status == 202:
                     return int(json.loads(answer)["accepted"])
+                if response.status == 401 and self._authorize():
+                    continue
                 if response.status != 503:
                     raise ValueError(f"refused with {response.status}: {answer}")
                 if time.monotonic() > give_up:
@@ -147,7 +173,7 @@ def main() -> None:
         parser.error("--rate is more than 0, and at most 1000")
 
     batches = [list(events(month)) for month in months(stocks_csv())]
-    publisher = Publisher(arguments.url, os.environ.get("SUBCAST_PUBLISH_TOKEN"))
+    publisher = Publisher(arguments.url, lambda: credential(arguments.url))
     due = time.monotonic()
     for batch in itertools.cycle(batches):
         publisher.publish(batch)

@@ -47,6 +47,9 @@ fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
             return Err(Failure::failed(error));
         }
     };
+    for warning in &config.warnings {
+        terminal::note(format_args!("warning: {warning}"));
+    }
     // Built later, or elsewhere, perhaps: not a fault of the file.
     let paths = config.modules.iter().filter_map(|module| Some((&module.name, module.path.as_ref()?)));
     for (name, path) in paths.filter(|(_, path)| !path.exists()) {

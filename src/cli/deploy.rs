@@ -7,8 +7,9 @@ use clap::Args;
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::subscribe::{HOST, bare};
+use super::subscribe::HOST;
 use super::terminal::Progress;
+use super::token::credential;
 use super::{output, text, wait_for};
 use crate::deploy::{DIGEST_START, DeployError, check_name, is_digest_start, signature_beside, signature_file};
 use crate::runtime::config::module_name;
@@ -19,15 +20,14 @@ use crate::server::remote::{Address, Admin, AdminError, Permission};
 struct To {
     #[arg(long = "to", value_name = "URL", value_parser = Address::parse, help = HOST)]
     url: Address,
-    /// Token of the host's admin routes
+    /// Token of the host's admin routes [default: what a host of this user on this machine has drawn]
     #[arg(long, value_name = "TOKEN", env = "SUBCAST_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 
 impl To {
     fn admin(&self) -> Result<Admin, Failure> {
-        let token = self.token.as_deref().map(bare).filter(|token| !token.is_empty());
-        Admin::new(self.url.clone(), token).map_err(Failure::failed)
+        Admin::new(self.url.clone(), credential(self.token.as_deref())).map_err(Failure::failed)
     }
 }
 

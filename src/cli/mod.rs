@@ -21,6 +21,7 @@ mod signals;
 mod subscribe;
 mod terminal;
 mod text;
+mod token;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -51,6 +52,7 @@ enum Command {
     Sign(sign::Arguments),
     Publish(publish::Arguments),
     Subscribe(subscribe::Arguments),
+    Token(token::Arguments),
     Config(config::Arguments),
     #[command(hide = true)]
     Compile(compile::Arguments),
@@ -84,6 +86,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Sign(arguments) => sign::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Compile(arguments) => compile::run(&arguments),
     };

@@ -11,8 +11,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
-use super::subscribe::{HOST, bare};
+use super::subscribe::HOST;
 use super::terminal::Progress;
+use super::token::credential;
 use super::{output, text, wait_for};
 use crate::server::remote::{Address, PublishError, Publisher};
 use batch::{Batch, Batches};
@@ -34,7 +35,7 @@ pub(super) struct Arguments {
     /// Whole events, one JSON object per line; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["channel", "kind", "data"])]
     ndjson: Option<String>,
-    /// Token of the host's publish route
+    /// Token of the host's publish route [default: what a host of this user on this machine has drawn]
     #[arg(long, value_name = "TOKEN", env = "SUBCAST_PUBLISH_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Print {"accepted": N}
@@ -51,8 +52,8 @@ struct Event<'a> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let token = arguments.token.as_deref().map(bare).filter(|token| !token.is_empty());
-    let mut publisher = Publisher::new(arguments.url.clone(), token).map_err(Failure::failed)?;
+    let credential = credential(arguments.token.as_deref());
+    let mut publisher = Publisher::new(arguments.url.clone(), credential).map_err(Failure::failed)?;
     let accepted = if let Some(file) = &arguments.ndjson {
         wait_for(publish_lines(&mut publisher, file))?
     } else {

@@ -1,7 +1,7 @@
 //! `subcast serve`: the host.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -13,7 +13,7 @@ use crate::deploy::{self, DeployError};
 use crate::pace;
 use crate::runtime::config::{Config, LogFormat, ModuleFile, Overrides};
 use crate::runtime::{Runtime, StartError};
-use crate::server::{Port, Server};
+use crate::server::{Port, Server, local_url};
 
 /// Serve modules to subscribers, until SIGINT or SIGTERM
 #[derive(Debug, Args)]
@@ -131,18 +131,40 @@ async fn start(config: Config) -> Result<(Arc<Runtime>, Server), Failure> {
     }
 }
 
+/// How other programs get the credential that was drawn.
+fn whereabouts(address: SocketAddr, file: &Path) -> String {
+    match local_url(address) {
+        Some(url) => format!("subcast token {url}"),
+        // Commands show it at loopback addresses only.
+        None => format!("it is in {}", file.display()),
+    }
+}
+
 /// Says on standard output what is served where. Nobody has to read it.
 fn announce(runtime: &Runtime, server: &Server) -> Result<(), Failure> {
     let address = server.local_addr().map_err(Failure::failed)?;
-    let publishers = match runtime.config().publish_token {
-        Some(_) => "with the token of [publish]",
-        None => "from this machine only",
+    let config = runtime.config();
+    let publishers = match (&config.publish.token, config.publish.anonymous) {
+        (_, true) => "without a credential: [publish] anonymous = true",
+        (Some(_), false) => "with the token of [publish]",
+        (None, false) => "with the host's credential",
+    };
+    let operators = match config.admin.token {
+        Some(_) => "with the token of [admin]",
+        None => "with the host's credential",
     };
     let mut lines = vec![
         format!("listening on http://{address}"),
         format!("  subscribe  ws://{address}/graphql"),
         format!("  publish    http://{address}/events, {publishers}"),
+        format!("  admin      http://{address}/admin/modules, {operators}"),
     ];
+    if let Some(file) = server.credential() {
+        lines.push(format!(
+            "  credential found by the commands of this user; for others: {}",
+            whereabouts(address, file)
+        ));
+    }
     for live in runtime.generation().modules() {
         lines.push(format!("  module     {} {:.12}: {}", live.name(), live.digest(), module::fields(live)));
     }

@@ -55,6 +55,9 @@ impl Runtime {
 
     /// The same, but the application decides who may come in.
     pub async fn start_asking(config: Config, ask: Option<Ask>) -> Result<Self, StartError> {
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
         let sandbox = Sandbox::start(config.sandbox_config())?;
         let deploy_config = config.deploy_config();
         let loaded = deploy::load(&sandbox, &deploy_config).await?;

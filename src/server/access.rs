@@ -1,139 +1,200 @@
-//! Who may publish, and who may administer.
+//! Credential check of the publish and admin routes.
 //!
-//! With a token: whoever shows it. Without: only this very machine, and only directly. A proxy makes every peer look
-//! like loopback, and any web page can make a browser on this machine send requests; both betray themselves by headers.
+//! Both want a credential from everybody: neither address nor headers show that a request comes from this machine, since
+//! that of a plain proxy looks the same. The credential is the configured token, or one that the host has drawn
+//! ([`super::credential`]). Refusals are answered 401 and told in the log, a few per second.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, VIA};
-use hyper::{HeaderMap, Request, Version};
+use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, StatusCode};
 
+use super::credential::{CredentialError, Folders, Left};
+use super::pages::sole;
+use super::response::{Reply, refusal};
 use crate::auth::{Authenticator, secret_matches};
-use crate::runtime::config::Secret;
+use crate::runtime::config::{Config, Publish, Secret};
+use crate::throttle::Throttle;
 
-/// Who may use a route.
-#[derive(Clone)]
-pub(super) enum Access {
-    /// Whoever shows this token as `Authorization: Bearer TOKEN`.
-    Token(String),
-    /// Requests that come directly from this machine.
-    Loopback,
+/// Refusals per second that the log tells.
+const TOLD_PER_SECOND: u32 = 5;
+
+/// A group of routes that share a credential.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Routes {
+    /// `POST /events`
+    Publish,
+    /// `/admin/…`
+    Admin,
+}
+
+/// Who may use a group of routes.
+pub(super) struct Access {
+    routes: Routes,
+    rule: Rule,
+    told: Throttle,
+}
+
+enum Rule {
+    /// Everybody: `[publish] anonymous = true`.
+    Anonymous,
+    /// Whoever shows the token that `token_env` names.
+    Configured(String),
+    /// Whoever shows the token that was drawn at start; with the URL by which commands on this machine find it, if they do.
+    Drawn { token: String, url: Option<String> },
 }
 
 impl std::fmt::Debug for Access {
     /// Says nothing of the token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Token(_) => "Token",
-            Self::Loopback => "Loopback",
-        })
+        let rule = match self.rule {
+            Rule::Anonymous => "Anonymous",
+            Rule::Configured(_) => "Configured",
+            Rule::Drawn { .. } => "Drawn",
+        };
+        f.debug_struct("Access").field("routes", &self.routes).field("rule", &rule).finish_non_exhaustive()
     }
 }
 
 impl Access {
-    /// Whoever shows the token; without one, whoever is here.
-    pub(super) fn new(token: Option<&Secret>) -> Self {
-        token.map_or(Self::Loopback, |token| Self::Token(token.reveal().to_owned()))
+    /// Routes that are open to everybody.
+    pub(super) fn anonymous(routes: Routes) -> Self {
+        Self::new(routes, Rule::Anonymous)
     }
 
-    /// Why the request may not, if it may not.
-    pub(super) fn refuse<B>(&self, request: &Request<B>, peer: SocketAddr, route: &Route) -> Option<&'static str> {
-        let headers = request.headers();
-        match self {
-            Self::Token(token) => {
-                let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-                let shown = shown.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-                let holds = shown.is_some_and(|(_, shown)| secret_matches(shown.trim(), token));
-                (!holds).then_some(route.token)
-            }
-            Self::Loopback => (!is_direct_loopback(request, peer, route.local_pages)).then_some(route.loopback),
+    /// Routes that want a configured token.
+    pub(super) fn configured(routes: Routes, token: &Secret) -> Self {
+        Self::new(routes, Rule::Configured(token.reveal().to_owned()))
+    }
+
+    /// Routes that want the token which a host that listens on `address` has drawn.
+    pub(super) fn drawn(routes: Routes, token: &str, address: SocketAddr) -> Self {
+        Self::new(routes, Rule::Drawn { token: token.to_owned(), url: local_url(address) })
+    }
+
+    fn new(routes: Routes, rule: Rule) -> Self {
+        Self { routes, rule, told: Throttle::new(TOLD_PER_SECOND) }
+    }
+
+    /// Whether a request with these headers shows the credential.
+    pub(super) fn is_shown(&self, headers: &HeaderMap) -> bool {
+        self.check(headers).is_ok()
+    }
+
+    /// The refusal of a request that does not show the credential.
+    pub(super) fn refuse(&self, headers: &HeaderMap, peer: SocketAddr) -> Option<Reply> {
+        let denied = self.check(headers).err()?;
+        if self.told.may_write() {
+            tracing::warn!(%peer, routes = self.routes.name(), "refused a request: {}", denied.message());
+        }
+        let message = format!("{}: {}", denied.message(), self.advice());
+        let mut reply = refusal(StatusCode::UNAUTHORIZED, &message);
+        reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(denied.challenge()));
+        Some(reply)
+    }
+
+    fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        let (Rule::Configured(token) | Rule::Drawn { token, .. }) = &self.rule else { return Ok(()) };
+        let shown = sole(headers, &AUTHORIZATION).map_err(|_| Denied::Wrong)?.ok_or(Denied::Missing)?;
+        let shown = shown.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let holds = shown.is_some_and(|(_, shown)| secret_matches(shown.trim(), token));
+        if holds { Ok(()) } else { Err(Denied::Wrong) }
+    }
+
+    /// Where the credential is, and how to show it.
+    fn advice(&self) -> String {
+        let (command, section, variable) = match self.routes {
+            Routes::Publish => ("publish", "publish", "SUBCAST_PUBLISH_TOKEN"),
+            Routes::Admin => ("deploy", "admin", "SUBCAST_ADMIN_TOKEN"),
+        };
+        match &self.rule {
+            Rule::Drawn { url: None, .. } => format!(
+                "it is in the file that the host names when it starts; send it as `Authorization: Bearer TOKEN`, or configure a \
+                 token with [{section}] token_env"
+            ),
+            Rule::Drawn { url: Some(url), .. } => format!(
+                "as the user of the host and on its machine, `subcast {command}` finds the host's credential by itself, and \
+                 `subcast token {url}` prints it for other programs, which send `Authorization: Bearer TOKEN`; \
+                 [{section}] token_env configures a token"
+            ),
+            Rule::Configured(_) | Rule::Anonymous => format!(
+                "send the token that [{section}] token_env names as `Authorization: Bearer TOKEN` (subcast {command}: --token, \
+                 or {variable})"
+            ),
         }
     }
 }
 
-/// What is particular to a route.
-#[derive(Debug)]
-pub(super) struct Route {
-    token: &'static str,
-    loopback: &'static str,
-    /// Whether pages that come from another port of this machine may use the route, as those under development do.
-    local_pages: bool,
-}
-
-/// For `POST /events`.
-pub(super) static PUBLISH: Route = Route {
-    token: "this route needs its token: send `Authorization: Bearer TOKEN` (subcast publish: --token, or SUBCAST_PUBLISH_TOKEN)",
-    loopback: "without a configured token this route answers only direct requests from the same machine: set [publish] token_env",
-    local_pages: true,
-};
-
-/// For `/admin`.
-pub(super) static ADMIN: Route = Route {
-    token: "this route needs its token: send `Authorization: Bearer TOKEN` (subcast deploy: --token, or SUBCAST_ADMIN_TOKEN)",
-    loopback: "without a configured token this route answers only direct requests from the same machine: set [admin] token_env",
-    local_pages: false,
-};
-
-/// Whether the request comes from a program on this machine, and neither through a proxy nor from a foreign web page.
-fn is_direct_loopback<B>(request: &Request<B>, peer: SocketAddr, local_pages: bool) -> bool {
-    let headers = request.headers();
-    // Proxies speak 1.0 to what is behind them; what speaks it directly can as well speak 1.1.
-    let direct = request.version() > Version::HTTP_10 && !is_relayed(headers);
-    let named = request.uri().authority().is_none_or(|authority| is_loopback_host(authority.as_str()));
-    let host = sole(headers, &HOST).is_ok_and(|host| host.is_some_and(is_loopback_host));
-    let page = |origin: &str| {
-        let own = sole(headers, &HOST).is_ok_and(|host| host.is_some_and(|host| is_origin_of(origin, host)));
-        own || local_pages && is_loopback_origin(origin)
-    };
-    let origin = sole(headers, &ORIGIN).is_ok_and(|origin| origin.is_none_or(page));
-    peer.ip().to_canonical().is_loopback() && direct && named && host && origin
-}
-
-/// Headers of proxies that say so in their own way.
-const RELAYED: [&str; 6] = [
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-forwarded-for",
-    "cf-connecting-ip",
-    "true-client-ip",
-];
-
-/// Whether a proxy says that it passed the request on. A web page cannot say so on a WebSocket.
-fn is_relayed(headers: &HeaderMap) -> bool {
-    let by_name = |name: &HeaderName| name.as_str().starts_with("x-forwarded") || RELAYED.contains(&name.as_str());
-    headers.contains_key(FORWARDED) || headers.contains_key(VIA) || headers.keys().any(by_name)
-}
-
-/// The header's value, if it has one.
-fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Unclear> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| Unclear),
-        (Some(_), Some(_)) => Err(Unclear),
+impl Routes {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Admin => "admin",
+        }
     }
 }
 
-/// A header comes several times, or is not text.
-struct Unclear;
+/// Why a request is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Denied {
+    Missing,
+    Wrong,
+}
 
-/// `localhost`, `127.0.0.1` or `[::1]`, with or without a port.
-fn is_loopback_host(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+impl Denied {
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Missing => "this route needs a credential",
+            Self::Wrong => "the credential is wrong",
+        }
+    }
+
+    /// `WWW-Authenticate` (RFC 6750 §3).
+    const fn challenge(self) -> &'static str {
+        match self {
+            Self::Missing => "Bearer realm=\"subcast\"",
+            Self::Wrong => "Bearer realm=\"subcast\", error=\"invalid_token\"",
+        }
+    }
+}
+
+/// The URL by which programs of the same machine reach a host that listens on this address, if it can be reached at loopback.
+#[must_use]
+pub fn local_url(address: SocketAddr) -> Option<String> {
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
     };
-    !host.contains('@')
-        && (name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
+    ip.is_loopback().then(|| format!("http://{}", SocketAddr::new(ip, address.port())))
 }
 
-fn is_origin_of(origin: &str, host: &str) -> bool {
-    origin.split_once("://").is_some_and(|(_, from)| from.eq_ignore_ascii_case(host))
-}
-
-fn is_loopback_origin(origin: &str) -> bool {
-    origin.split_once("://").is_some_and(|(_, host)| is_loopback_host(host))
+/// Access to the publish and to the admin routes of a host that listens on `address`, and the credential that was drawn if
+/// either has no configured token.
+pub(super) fn of_routes(
+    config: &Config,
+    address: SocketAddr,
+) -> Result<(Access, Access, Option<Left>), CredentialError> {
+    let mut drawn = None;
+    let mut access = |routes, token: Option<&Secret>| match token {
+        Some(token) => Ok(Access::configured(routes, token)),
+        None => {
+            let left = match drawn.take() {
+                Some(left) => left,
+                None => Left::new(&Folders::new(config.server.runtime_dir.as_deref()), address)?,
+            };
+            tracing::info!(routes = routes.name(), file = %left.path().display(), "a credential was drawn for routes without a configured token");
+            let access = Access::drawn(routes, left.token(), address);
+            drawn = Some(left);
+            Ok(access)
+        }
+    };
+    let admin = access(Routes::Admin, config.admin.token.as_ref())?;
+    let publish = match &config.publish {
+        Publish { anonymous: true, .. } => Access::anonymous(Routes::Publish),
+        Publish { token, .. } => access(Routes::Publish, token.as_ref())?,
+    };
+    Ok((publish, admin, drawn))
 }
 
 /// What of a request's headers tells who sent it.
@@ -142,136 +203,75 @@ pub(super) fn shown(headers: &HeaderMap, authenticator: &Authenticator) -> Vec<(
     read.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect()
 }
 
-/// Whether a web page of this origin may open a WebSocket or send a query. Requests without `Origin` do not come from
-/// web pages.
-pub(super) fn origin_allowed(headers: &HeaderMap, peer: SocketAddr, allowed: Option<&[String]>) -> bool {
-    let Ok(origin) = sole(headers, &ORIGIN) else { return false };
-    let Some(origin) = origin else { return true };
-    if let Some(list) = allowed {
-        return list.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin));
-    }
-    let Ok(Some(host)) = sole(headers, &HOST) else { return false };
-    if is_loopback_host(host) {
-        // Pages under development are served from other ports of the same machine.
-        return is_loopback_origin(origin);
-    }
-    // A foreign name that leads a browser on this machine to this machine was rebound, unless a proxy stands between.
-    let rebound = peer.ip().to_canonical().is_loopback() && !is_relayed(headers);
-    !rebound && is_origin_of(origin, host)
-}
-
-/// The same for a request that came another way. Without a known peer it is taken for one from this machine: those are
-/// looked at more closely.
-#[must_use]
-pub fn allows_origin(headers: &[(String, String)], peer: Option<IpAddr>, allowed: Option<&[String]>) -> bool {
-    let pairs = headers.iter().map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?)));
-    let Some(headers) = pairs.collect::<Option<Vec<(HeaderName, HeaderValue)>>>() else { return false };
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        map.append(name, value);
-    }
-    origin_allowed(&map, SocketAddr::new(peer.unwrap_or(Ipv4Addr::LOCALHOST.into()), 0), allowed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap())).collect()
-    }
-
-    fn request(pairs: &[(&'static str, &str)]) -> Request<()> {
-        let mut request = Request::new(());
-        for (name, value) in pairs {
-            request.headers_mut().append(*name, value.parse().unwrap());
+    fn headers(authorization: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in authorization {
+            headers.append(AUTHORIZATION, value.parse().unwrap());
         }
-        request
+        headers
     }
 
-    fn loopback(pairs: &[(&'static str, &str)], peer: &str) -> bool {
-        Access::Loopback.refuse(&request(pairs), peer.parse().unwrap(), &PUBLISH).is_none()
+    fn drawn() -> Access {
+        Access::drawn(Routes::Admin, "0123456789abcdef", "0.0.0.0:8000".parse().unwrap())
     }
 
     #[test]
-    fn direct_requests_from_this_machine_may_publish() {
-        for host in ["127.0.0.1:8000", "localhost", "[::1]:8000"] {
-            assert!(loopback(&[("host", host)], "127.0.0.1:5000"), "{host}");
+    fn only_the_whole_credential_opens() {
+        let access = drawn();
+        for right in ["Bearer 0123456789abcdef", "bearer 0123456789abcdef", "BEARER  0123456789abcdef"] {
+            assert_eq!(access.check(&headers(&[right])), Ok(()), "{right}");
         }
-        assert!(loopback(&[("host", "localhost")], "[::1]:5000"));
-        assert!(loopback(&[("host", "localhost"), ("origin", "http://localhost:3000")], "127.0.0.1:5000"));
-    }
-
-    #[test]
-    fn a_page_of_another_port_may_not_administer() {
-        let peer = "127.0.0.1:5000".parse().unwrap();
-        let may = |origin: &str| {
-            let request = request(&[("host", "localhost:8000"), ("origin", origin)]);
-            Access::Loopback.refuse(&request, peer, &ADMIN).is_none()
-        };
-        assert!(may("http://localhost:8000"));
-        assert!(!may("http://localhost:3000"));
-    }
-
-    #[test]
-    fn whatever_is_relayed_or_foreign_may_not() {
-        assert!(!loopback(&[("host", "localhost")], "10.0.0.1:5000"));
-        assert!(!loopback(&[("host", "app.example.com")], "127.0.0.1:5000"));
-        assert!(!loopback(&[], "127.0.0.1:5000"));
-        for relay in ["forwarded", "x-forwarded-for", "x-forwarded", "via", "x-real-ip", "cf-connecting-ip", "host"] {
-            assert!(!loopback(&[("host", "localhost"), (relay, "x")], "127.0.0.1:5000"), "{relay}");
-        }
-        for origin in [
-            "https://evil.example",
-            "null",
-            "http://localhost.evil.example",
-            "http://127.0.0.1.evil.example",
-            "http://localhost:80@evil.example",
+        assert_eq!(access.check(&headers(&[])), Err(Denied::Missing));
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "0123456789abcdef",
+            "Basic 0123456789abcdef",
+            "Bearer 0123456789abcde",
+            "Bearer 0123456789abcdef0",
+            "Bearer 0123456789ABCDEF",
+            "Bearer 0123456789abcdef, Bearer x",
         ] {
-            assert!(!loopback(&[("host", "localhost"), ("origin", origin)], "127.0.0.1:5000"), "{origin}");
+            assert_eq!(access.check(&headers(&[wrong])), Err(Denied::Wrong), "{wrong:?}");
         }
+        let doubled = ["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"];
+        assert_eq!(access.check(&headers(&doubled)), Err(Denied::Wrong));
     }
 
     #[test]
-    fn what_a_proxy_sends_may_not_either() {
-        let peer = "127.0.0.1:5000".parse().unwrap();
-        let mut old = request(&[("host", "localhost")]);
-        *old.version_mut() = Version::HTTP_10;
-        assert!(Access::Loopback.refuse(&old, peer, &PUBLISH).is_some());
-        let mut absolute = request(&[("host", "localhost")]);
-        *absolute.uri_mut() = "http://evil.example/events".parse().unwrap();
-        assert!(Access::Loopback.refuse(&absolute, peer, &PUBLISH).is_some());
-    }
-
-    #[test]
-    fn a_configured_token_is_required_even_from_this_machine() {
-        let access = Access::Token("secret".to_owned());
-        let peer = "127.0.0.1:5000".parse().unwrap();
-        assert!(access.refuse(&request(&[("host", "localhost")]), peer, &ADMIN).is_some());
-        assert!(access.refuse(&request(&[("authorization", "Bearer wrong")]), peer, &ADMIN).is_some());
-        assert!(access.refuse(&request(&[("authorization", "Bearer secret")]), peer, &ADMIN).is_none());
-    }
-
-    #[test]
-    fn a_page_of_another_host_may_not_connect_unless_listed() {
+    fn a_refusal_says_where_the_credential_is_and_not_what_it_is() {
         let peer = "192.0.2.1:5000".parse().unwrap();
-        let from = |origin: &str| headers(&[("host", "api.example.com"), ("origin", origin)]);
-        let listed = ["https://app.example.com".to_owned()];
-        assert!(origin_allowed(&from("https://api.example.com"), peer, None));
-        assert!(!origin_allowed(&from("https://evil.example"), peer, None));
-        assert!(origin_allowed(&from("https://app.example.com"), peer, Some(&listed)));
-        assert!(!origin_allowed(&from("https://evil.example"), peer, Some(&listed)));
-        assert!(origin_allowed(&headers(&[("host", "api.example.com")]), peer, None));
+        let refused = drawn().refuse(&headers(&[]), peer).unwrap();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(refused.headers()[WWW_AUTHENTICATE], "Bearer realm=\"subcast\"");
+        assert!(drawn().advice().contains("`subcast token http://127.0.0.1:8000`"));
+        let refused = drawn().refuse(&headers(&["Bearer x"]), peer).unwrap();
+        assert_eq!(refused.headers()[WWW_AUTHENTICATE], "Bearer realm=\"subcast\", error=\"invalid_token\"");
+        assert!(
+            !drawn().advice().contains("0123456789abcdef") && !format!("{:?}", drawn()).contains("0123456789abcdef")
+        );
     }
 
     #[test]
-    fn a_name_that_was_rebound_to_this_machine_opens_nothing() {
-        let peer = "127.0.0.1:5000".parse().unwrap();
-        let page = [("host", "evil.example:8000"), ("origin", "http://evil.example:8000")];
-        assert!(!origin_allowed(&headers(&page), peer, None));
-        let proxied = [page[0], page[1], ("x-forwarded-for", "192.0.2.1")];
-        assert!(origin_allowed(&headers(&proxied), peer, None));
-        let local = [("host", "localhost:8000"), ("origin", "http://localhost:5173")];
-        assert!(origin_allowed(&headers(&local), peer, None));
+    fn anonymous_routes_ask_for_nothing() {
+        let access = Access::anonymous(Routes::Publish);
+        assert!(access.is_shown(&headers(&[])) && access.is_shown(&headers(&["Bearer x"])));
+    }
+
+    #[test]
+    fn a_host_on_all_addresses_is_reached_at_loopback() {
+        for (listening, url) in [
+            ("127.0.0.1:1", Some("http://127.0.0.1:1")),
+            ("0.0.0.0:1", Some("http://127.0.0.1:1")),
+            ("[::]:1", Some("http://[::1]:1")),
+            ("192.0.2.1:1", None),
+        ] {
+            assert_eq!(local_url(listening.parse().unwrap()).as_deref(), url);
+        }
     }
 }

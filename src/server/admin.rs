@@ -11,9 +11,10 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::Shared;
+use super::pages::Told;
 use super::response::{Reply, json as json_reply, refusal};
 use super::routes::{media_type, not_allowed};
-use super::{Shared, access};
 use crate::deploy::{DIGEST_START, DeployError, Deployer, Permission, Report, Upload, is_digest_start};
 use crate::registry::Unfit;
 use crate::sandbox::LoadError;
@@ -50,8 +51,11 @@ async fn discard(body: &mut Incoming) {
 }
 
 async fn answer(shared: &Arc<Shared>, request: Request<()>, body: &mut Incoming, peer: SocketAddr) -> Reply {
-    if let Some(reason) = shared.config.admin_access.refuse(&request, peer, &access::ADMIN) {
-        return refusal(StatusCode::FORBIDDEN, reason);
+    if let Err(foreign) = shared.check_page(request.headers(), peer, Told::Origin) {
+        return refusal(StatusCode::FORBIDDEN, foreign.message());
+    }
+    if let Some(refused) = shared.config.admin_access.refuse(request.headers(), peer) {
+        return refused;
     }
     let path = request.uri().path().to_owned();
     let below = path.strip_prefix("/admin/modules").unwrap_or_default().trim_start_matches('/');

@@ -1,11 +1,13 @@
-//! Why the server does not get its port.
+//! Why the server does not listen.
 
 use std::io;
 use std::net::SocketAddr;
 
 use thiserror::Error;
 
-/// Why the server does not get its port. Each says what to do.
+use super::credential::CredentialError;
+
+/// Why the server does not listen. Each says what to do.
 #[derive(Debug, Error)]
 pub enum BindError {
     /// Somebody else has it.
@@ -29,6 +31,9 @@ pub enum BindError {
         /// The address.
         address: SocketAddr,
     },
+    /// The credential of the publish and admin routes cannot be left where commands find it.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// Anything else.
     #[error("failed to listen on {address}: {source}")]
     Other {

@@ -7,16 +7,20 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 
+use super::Shared;
+use super::pages::Told;
 use super::response::{Reply, json, refusal};
 use super::routes::read_body;
-use super::{Shared, access};
 use crate::protocol::publish::{self, Kind};
 use crate::runtime;
 
 /// Parses the whole body, then publishes all of it or nothing.
 pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
-    if let Some(reason) = shared.config.publish_access.refuse(&request, peer, &access::PUBLISH) {
-        return refusal(StatusCode::FORBIDDEN, reason);
+    if let Err(foreign) = shared.check_page(request.headers(), peer, Told::Origin) {
+        return refusal(StatusCode::FORBIDDEN, foreign.message());
+    }
+    if let Some(refused) = shared.config.publish_access.refuse(request.headers(), peer) {
+        return refused;
     }
     let (headers, body) = match read_body(request, shared.config.max_publish).await {
         Ok(read) => read,

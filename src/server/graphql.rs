@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Shared;
-use super::access::{origin_allowed, shown};
+use super::access::shown;
+use super::pages::Told;
 use super::response::{Reply, refusal, with_type};
 use super::routes::{media_type, read_body};
 use crate::auth::Shown;
@@ -28,8 +29,8 @@ struct Body {
 }
 
 pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
-    if !origin_allowed(request.headers(), peer, shared.config.allowed_origins.as_deref()) {
-        return refusal(StatusCode::FORBIDDEN, "this origin may not use the API: add it to [server] allowed_origins");
+    if let Err(foreign) = shared.check_page(request.headers(), peer, Told::Origin) {
+        return refusal(StatusCode::FORBIDDEN, foreign.message());
     }
     let authenticator = &shared.runtime.services().authenticator;
     let shown = Shown { payload: None, headers: shown(request.headers(), authenticator) };

@@ -5,9 +5,12 @@
 
 mod access;
 mod admin;
+mod authority;
+pub mod credential;
 mod error;
 mod events;
 mod graphql;
+mod pages;
 mod port;
 pub mod remote;
 mod response;
@@ -17,23 +20,28 @@ mod upgrade;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hyper::HeaderMap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-pub use access::allows_origin;
+pub use access::local_url;
 pub use error::BindError;
+pub use pages::allows_origin;
 pub use port::Port;
 
 use crate::protocol::publish;
 use crate::runtime::{Runtime, config};
 use access::Access;
+use credential::Left;
+use pages::{Foreign, Told};
 
 /// For how long a client may take to send the head of a request, and an idle connection may stay open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -61,14 +69,14 @@ struct Config {
 }
 
 impl Config {
-    fn new(config: &config::Config) -> Self {
+    fn new(config: &config::Config, publish_access: Access, admin_access: Access) -> Self {
         Self {
             max_message: config.server.max_message,
             max_publish: config.server.max_publish,
             connections: config.limits.connections,
             allowed_origins: config.server.allowed_origins.clone(),
-            publish_access: Access::new(config.publish_token.as_ref()),
-            admin_access: Access::new(config.admin.token.as_ref()),
+            publish_access,
+            admin_access,
             publish_limits: publish::Limits::default(),
         }
     }
@@ -83,8 +91,17 @@ struct Shared {
     ready: AtomicBool,
 }
 
+impl Shared {
+    /// Refuses what a web page of a foreign origin sends.
+    fn check_page(&self, headers: &HeaderMap, peer: SocketAddr, told: Told) -> Result<(), Foreign> {
+        pages::check(headers, peer.ip(), self.config.allowed_origins.as_deref(), told)
+    }
+}
+
 /// A server that listens and does not accept yet.
 pub struct Server {
+    // Before the listener: while the file goes, no other host can have the address.
+    credential: Option<Left>,
     listener: TcpListener,
     shared: Arc<Shared>,
 }
@@ -96,13 +113,23 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Listens, so that clients may connect; they are answered once the server runs.
+    /// Listens, so that clients may connect; they are answered once the server runs. Draws a credential for routes without a
+    /// configured token.
     pub fn listen(port: Port, runtime: Arc<Runtime>) -> Result<Self, BindError> {
+        let wanted = port.address();
         let listener = port.listen()?;
-        let config = Config::new(runtime.config());
+        let address = listener.local_addr().map_err(|source| BindError::new(wanted, source))?;
+        let (publish, admin, credential) = access::of_routes(runtime.config(), address)?;
+        let config = Config::new(runtime.config(), publish, admin);
         let uploads = Arc::new(Semaphore::new(admin::UPLOADS));
         let shared = Shared { config, runtime, uploads, ready: AtomicBool::new(true) };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self { credential, listener, shared: Arc::new(shared) })
+    }
+
+    /// The file with the credential that was drawn, if one was; it goes when the server no longer listens.
+    #[must_use]
+    pub fn credential(&self) -> Option<&Path> {
+        self.credential.as_ref().map(Left::path)
     }
 
     /// The address, with the port that was taken.
@@ -110,7 +137,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Accepts until the tasks are told to stop. What is accepted lives in tasks of its own.
+    /// Accepts until the tasks are told to stop. What is accepted lives in tasks of its own, and may outlive the listener
+    /// and the file with the credential.
     pub async fn run(self) {
         let sockets = Arc::new(Semaphore::new(self.shared.config.connections + SPARE_SOCKETS));
         let stopping = self.shared.runtime.tasks().stopping().clone();

@@ -33,6 +33,11 @@ impl Port {
         }
     }
 
+    /// The address that was asked for.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(super) fn listen(self) -> Result<TcpListener, BindError> {
         let Self { address, socket } = self;
         socket.listen(BACKLOG).map_err(|source| BindError::new(address, source))

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 
+use super::pages::Told;
 use super::response::{Reply, refusal, text, with_type};
 use super::upgrade::{self, Slot};
 use super::{Shared, admin, events, graphql};
@@ -32,17 +33,27 @@ pub(super) async fn route(shared: Arc<Shared>, request: Request<Incoming>, peer:
         }
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
         (&Method::GET, "/readyz") => readiness(&shared),
-        (&Method::GET, "/metrics") => with_type(
-            StatusCode::OK,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            shared.runtime.exposition(),
-        ),
+        (&Method::GET, "/metrics") => metrics(&shared, request.headers(), peer),
         (_, "/graphql") => not_allowed("POST, or GET with a WebSocket upgrade", "GET, POST"),
         (_, "/events") => not_allowed("POST", "POST"),
         (_, "/healthz" | "/readyz" | "/metrics") => not_allowed("GET", "GET"),
         _ => refusal(
             StatusCode::NOT_FOUND,
             "no such route; there are /graphql, /events, /admin/modules, /healthz, /readyz and /metrics",
+        ),
+    }
+}
+
+/// For whoever is not a foreign page, and for whoever shows the admin credential.
+fn metrics(shared: &Shared, headers: &HeaderMap, peer: SocketAddr) -> Reply {
+    match shared.check_page(headers, peer, Told::Nothing) {
+        Err(foreign) if !shared.config.admin_access.is_shown(headers) => {
+            refusal(StatusCode::FORBIDDEN, foreign.message())
+        }
+        _ => with_type(
+            StatusCode::OK,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            shared.runtime.exposition(),
         ),
     }
 }

@@ -18,6 +18,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::pages::Told;
 use super::response::{Reply, refusal};
 use super::{Shared, access, socket};
 use crate::protocol::{CloseCode, CloseReason, Subprotocol, negotiate};
@@ -56,8 +57,8 @@ pub(super) fn is_requested(headers: &HeaderMap) -> bool {
 /// Agrees to the upgrade, or says why not.
 pub(super) fn accept(shared: &Shared, mut request: Request<Incoming>, peer: SocketAddr, slot: &Slot) -> Reply {
     let headers = request.headers();
-    if !access::origin_allowed(headers, peer, shared.config.allowed_origins.as_deref()) {
-        return refusal(StatusCode::FORBIDDEN, "this origin may not connect: add it to [server] allowed_origins");
+    if let Err(foreign) = shared.check_page(headers, peer, Told::Origin) {
+        return refusal(StatusCode::FORBIDDEN, foreign.message());
     }
     if headers.get(&VERSION).is_none_or(|version| version.as_bytes() != b"13") {
         let mut reply = refusal(StatusCode::UPGRADE_REQUIRED, "only version 13 of WebSocket is supported");

@@ -1,10 +1,17 @@
 """Where the Rust server listens, and what channels are called."""
 
+import asyncio
 import json
+import os
 import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
 
 import pytest
-from bounds import play
+from bounds import PATIENCE, play
 from support import Client, manager
 
 import subcast
@@ -20,6 +27,40 @@ def test_the_rust_server_listens_on_a_name() -> None:
             for wrong in ("nowhere.invalid", "a..b", "x" * 300):
                 with pytest.raises(subcast.ConfigError, match="neither an IP address nor a name"):
                     await subscriptions.serve(wrong, 0)
+
+    play(scenario())
+
+
+def test_the_rust_server_wants_a_credential_for_its_publish_and_admin_routes(tmp_path: Path) -> None:
+    event = {"channel": "counts", "type": "counted", "data": {"seq": 1}}
+
+    def status(url: str, token: str | None, body: object = None) -> int:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=PATIENCE) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    async def scenario() -> None:
+        runtime_dir = tmp_path / "run"
+        async with manager(config={"server": {"runtime_dir": str(runtime_dir)}}) as subscriptions:
+            host, port = await subscriptions.serve("127.0.0.1", 0)
+            url = f"http://{host}:{port}"
+            (left,) = runtime_dir.iterdir()
+            assert left.name == f"{host}:{port}.token" and left.stat().st_mode & 0o777 == 0o600
+            command = [Path(sys.executable).parent / "subcast", "token", url]
+            environment = os.environ | {"SUBCAST_SERVER_RUNTIME_DIR": str(runtime_dir)}
+            told = await asyncio.to_thread(
+                subprocess.run, command, env=environment, capture_output=True, text=True, timeout=PATIENCE
+            )
+            token = told.stdout.strip()
+            assert token == left.read_text().strip(), told.stderr
+            for shown, publishes, administers in [(None, 401, 401), ("x" * 64, 401, 401), (token, 202, 200)]:
+                assert await asyncio.to_thread(status, f"{url}/events", shown, event) == publishes
+                assert await asyncio.to_thread(status, f"{url}/admin/modules", shown) == administers
+        assert not left.exists()
 
     play(scenario())
 

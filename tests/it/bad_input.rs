@@ -264,9 +264,8 @@ async fn http_requests_that_are_wrong_are_told_so() {
     }
     assert_eq!(host.post("/events", &[("content-type", "text/plain")], event).await.0, 415);
     assert_eq!(host.post("/events", &[], event).await.0, 415);
-    assert_eq!(host.post("/events", &[json, ("x-forwarded-for", "10.0.0.1")], event).await.0, 403);
+    assert_eq!(host.post("/events", &[json, ("authorization", "")], event).await.0, 401);
     assert_eq!(host.post("/events", &[json, ("origin", "https://evil.example")], event).await.0, 403);
-    assert_eq!(host.post("/events", &[json, ("host", "evil.example")], event).await.0, 403);
     assert_eq!(host.post("/graphql", &[json], b"{").await.0, 400);
     assert_eq!(host.post("/graphql", &[("content-type", "text/plain")], b"{}").await.0, 415);
     let nested = format!(r#"{{"channel":"c","type":"t","data":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));

@@ -198,7 +198,7 @@ async fn whoever_is_refused_learns_why_however_large_the_component_is() {
         let run = Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments).output();
         let output = tokio::task::block_in_place(|| run).unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("this route needs its token"), "{said}");
+        assert!(!output.status.success() && said.contains("the credential is wrong"), "{said}");
     }
     host.stop().await;
 }

@@ -6,6 +6,7 @@
 #[path = "../projection/mod.rs"]
 mod projection;
 
+mod access;
 mod bad_input;
 mod command_line;
 mod damage;
@@ -17,6 +18,7 @@ mod isolation;
 mod layers;
 mod leftovers;
 mod limits;
+mod local_credential;
 mod order;
 mod publish;
 mod subscribe;

@@ -10,7 +10,7 @@ use wasmparser::{Parser, Payload};
 use crate::support::client::Client;
 use crate::support::component::{Act, Handmade};
 use crate::support::host::{Host, deploy};
-use crate::support::{eventually, guests};
+use crate::support::{credential, eventually, guests};
 
 /// The stage and the sentence of a refusal.
 fn refusal(answer: &Value) -> (&str, &str) {
@@ -78,8 +78,9 @@ async fn an_upload_that_is_cut_off_leaves_nothing_behind() {
     client.subscribed("t", "subscription { tick { seq version } }").await;
     let component = std::fs::read(guests::version(1).await).unwrap();
     let head = format!(
-        "PUT /admin/modules/swap HTTP/1.1\r\nhost: {}\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
+        "PUT /admin/modules/swap HTTP/1.1\r\nhost: {}\r\ncontent-type: application/wasm\r\n{}content-length: {}\r\n\r\n",
         host.address,
+        credential::line(host.address),
         component.len()
     );
     let left = || -> Vec<String> {
@@ -208,7 +209,8 @@ async fn the_admin_routes_want_what_they_say() {
     let wasm = ("content-type", "application/wasm");
     assert_eq!(put("/admin/modules/swap", &[]).await.0, 415);
     assert_eq!(put("/admin/modules/swap", &[wasm, ("origin", "https://evil.example")]).await.0, 403);
-    assert_eq!(put("/admin/modules/swap", &[wasm, ("x-forwarded-for", "192.0.2.1")]).await.0, 403);
+    assert_eq!(put("/admin/modules/swap", &[wasm, ("authorization", "")]).await.0, 401);
+    assert_eq!(put("/admin/modules/swap", &[wasm, ("authorization", "Bearer 0123456789abcdef")]).await.0, 401);
     assert_eq!(put("/admin/modules/swap?forse=true", &[wasm]).await.0, 400);
     for name in ["..%2Fx", ".hidden", "a%20b", &"a".repeat(65)] {
         let (status, body) = put(&format!("/admin/modules/{name}"), &[wasm]).await;

@@ -11,7 +11,7 @@ use subcast::deploy::Permission;
 use crate::support::host::{Host, deploy};
 use crate::support::process::Process;
 use crate::support::site::{Site, version};
-use crate::support::{PATIENCE, eventually, guests};
+use crate::support::{PATIENCE, credential, eventually, guests};
 
 async fn becomes(host: &Process, expected: &str) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -126,7 +126,8 @@ async fn deploy_or_die(address: std::net::SocketAddr, component: Vec<u8>) -> boo
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let Ok(mut stream) = tokio::net::TcpStream::connect(address).await else { return false };
     let head = format!(
-        "PUT /admin/modules/swap HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
+        "PUT /admin/modules/swap HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/wasm\r\n{}content-length: {}\r\n\r\n",
+        credential::line(address),
         component.len()
     );
     let _ = stream.write_all(head.as_bytes()).await;

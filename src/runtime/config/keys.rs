@@ -86,6 +86,11 @@ pub(super) static SECTIONS: &[Section] = &[
                 Is("\"12s\""),
                 "How long a pinged client may stay silent; then its connection is closed with 3008.",
             ),
+            key(
+                "runtime_dir",
+                Unset("\"/run/subcast\""),
+                "Folder for the credential that the host draws where [publish] or [admin] have no token: a file that only this user may read, named by the address, removed when the host ends. Relative to this file; it must belong to this user, and nobody else may write to it. Unset: `subcast` in $XDG_RUNTIME_DIR, or `subcast-UID` in the folder of temporary files.",
+            ),
         ],
     },
     Section {
@@ -159,11 +164,18 @@ pub(super) static SECTIONS: &[Section] = &[
     Section {
         name: "publish",
         about: "Who may publish.",
-        keys: &[key(
-            "token_env",
-            Unset("\"SUBCAST_PUBLISH_TOKEN\""),
-            "Name of the environment variable that holds the token of POST /events. Unset: only direct requests from the same machine may publish.",
-        )],
+        keys: &[
+            key(
+                "token_env",
+                Unset("\"SUBCAST_PUBLISH_TOKEN\""),
+                "Name of the environment variable that holds the token of POST /events, at least 16 bytes. Unset: the host draws one at start, which `subcast publish` of the same user finds by itself and `subcast token` prints.",
+            ),
+            key(
+                "anonymous",
+                Is("false"),
+                "Whether everybody who reaches the port may publish. true: POST /events asks for no token.",
+            ),
+        ],
     },
     Section {
         name: "admin",
@@ -172,7 +184,7 @@ pub(super) static SECTIONS: &[Section] = &[
             key(
                 "token_env",
                 Unset("\"SUBCAST_ADMIN_TOKEN\""),
-                "Name of the environment variable that holds the token of /admin. Unset: only direct requests from the same machine are answered.",
+                "Name of the environment variable that holds the token of /admin, at least 16 bytes. Unset: the host draws one at start, which `subcast deploy` of the same user finds by itself and `subcast token` prints.",
             ),
             key(
                 "store",

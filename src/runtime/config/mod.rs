@@ -18,6 +18,7 @@ mod setting;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod variable;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub use error::ConfigError;
 pub use module::{ModuleConfig, module_name};
 pub use reference::reference;
 pub use secret::Secret;
-pub use sections::{Admin, Auth, BusKind, Jwt, Limits, LogFormat, Server, Telemetry};
+pub use sections::{Admin, Auth, BusKind, Jwt, Limits, LogFormat, Publish, Server, Telemetry};
 
 use crate::protocol::transport_ws;
 use crate::{auth, deploy, graphql, outbox, registry, sandbox};
@@ -79,8 +80,8 @@ pub struct Config {
     pub outbox: outbox::Limits,
     /// `[bus] kind`
     pub bus: BusKind,
-    /// `[publish] token_env`, resolved: the token of `POST /events`. Without it only this machine may publish.
-    pub publish_token: Option<Secret>,
+    /// `[publish]`
+    pub publish: Publish,
     /// `[admin]`
     pub admin: Admin,
     /// `[sandbox]`
@@ -91,6 +92,8 @@ pub struct Config {
     pub modules: Vec<ModuleConfig>,
     /// Limits of modules that nobody configured.
     pub module_presets: sandbox::Limits,
+    /// Sentences about what was set and has no effect, for the operator.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -108,23 +111,39 @@ impl Config {
         if let Some(settings) = &overrides.settings {
             layers.add_settings(settings)?;
         }
-        layers.add_environment(&environment)?;
+        let warnings = layers.add_environment(&environment)?;
         layers.add_overrides(&overrides);
         let ceiling = Ceiling::read(layers.section("sandbox"))?;
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         Ok(Self {
-            server: Server::read(layers.section("server"))?,
+            server: Server::read(layers.section("server"), folder)?,
             auth: Auth::read(layers.section("auth"), &environment)?,
             limits: Limits::read(layers.section("limits"))?,
             outbox: sections::outbox(layers.section("delivery"))?,
             bus: layers.section("bus").read("kind")?,
-            publish_token: sections::token(layers.section("publish"), &environment)?,
+            publish: Publish::read(layers.section("publish"), &environment)?,
             admin: Admin::read(layers.section("admin"), &environment, file)?,
             sandbox: sections::sandbox(layers.section("sandbox"), folder)?,
             telemetry: Telemetry::read(layers.section("telemetry"))?,
             modules: module::modules(&layers, folder, overrides.modules, &ceiling)?,
             module_presets: module::presets(&layers, &ceiling)?,
+            warnings,
         })
+    }
+
+    /// `[server] runtime_dir` alone, for commands that look for a host: of the file, if there is one, and of the environment.
+    /// Secrets that the configuration names need not be there.
+    pub fn runtime_dir(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Option<PathBuf>, ConfigError> {
+        let mut layers = Layers::new();
+        if let Some(file) = file {
+            layers.add_file(file)?;
+        }
+        layers.add_environment(&Environment::new(environment))?;
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        layers.section("server").given_path("runtime_dir", folder)
     }
 
     /// For the sandbox.

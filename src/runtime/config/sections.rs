@@ -15,6 +15,8 @@ use crate::{outbox, sandbox};
 
 /// Shortest secret of HS256: as long as its hash (RFC 7518 §3.2).
 const HS256_SECRET: usize = 32;
+/// Shortest token of the publish and admin routes, in bytes.
+const TOKEN: usize = 16;
 
 /// What clients connect to.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct Server {
     pub ping_interval: Duration,
     /// How long a pinged client may stay silent.
     pub pong_timeout: Duration,
+    /// Folder for the file with the credential that the host draws; `None`: one of the session or of temporary files.
+    pub runtime_dir: Option<PathBuf>,
 }
 
 /// Who may subscribe.
@@ -78,10 +82,19 @@ pub struct Limits {
     pub document_fields: usize,
 }
 
+/// Who may publish.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The token of `POST /events`. Without it the host draws one.
+    pub token: Option<Secret>,
+    /// Whether everybody may publish who reaches the port. Never together with a token.
+    pub anonymous: bool,
+}
+
 /// Who may change modules, and where their versions are kept.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// The token of `/admin`. Without it only this machine is answered.
+    /// The token of `/admin`. Without it the host draws one.
     pub token: Option<Secret>,
     /// Folder of deployed versions; `None`: they end with the host.
     pub store: Option<PathBuf>,
@@ -123,7 +136,8 @@ enum Algorithm {
 }
 
 impl Server {
-    pub(super) fn read(settings: &Settings) -> Result<Self, ConfigError> {
+    /// `folder` is that of the configuration file.
+    pub(super) fn read(settings: &Settings, folder: &Path) -> Result<Self, ConfigError> {
         let origins = settings.given::<Vec<WebOrigin>>("allowed_origins")?;
         Ok(Self {
             listen: settings.read("listen")?,
@@ -133,6 +147,7 @@ impl Server {
             connection_init_timeout: settings.read::<Interval>("connection_init_timeout")?.0,
             ping_interval: settings.read::<Interval>("ping_interval")?.0,
             pong_timeout: settings.read::<Interval>("pong_timeout")?.0,
+            runtime_dir: settings.given_path("runtime_dir", folder)?,
         })
     }
 }
@@ -232,10 +247,21 @@ pub(super) fn outbox(settings: &Settings) -> Result<outbox::Limits, ConfigError>
     })
 }
 
+impl Publish {
+    pub(super) fn read(settings: &Settings, environment: &Environment) -> Result<Self, ConfigError> {
+        let (token, anonymous) = (token(settings, environment)?, settings.read("anonymous")?);
+        if anonymous && token.is_some() {
+            let problem = "everybody may publish, and token_env asks for a token: remove one of the two";
+            return Err(settings.wrong("anonymous", problem.to_owned()));
+        }
+        Ok(Self { token, anonymous })
+    }
+}
+
 /// The secret that `token_env` names.
-pub(super) fn token(settings: &Settings, environment: &Environment) -> Result<Option<Secret>, ConfigError> {
+fn token(settings: &Settings, environment: &Environment) -> Result<Option<Secret>, ConfigError> {
     let variable = settings.given("token_env")?;
-    variable.map(|variable| environment.secret(settings.place("token_env"), variable, 1)).transpose()
+    variable.map(|variable| environment.token(settings.place("token_env"), variable, TOKEN)).transpose()
 }
 
 pub(super) fn sandbox(settings: &Settings, folder: &Path) -> Result<sandbox::Config, ConfigError> {

@@ -5,6 +5,7 @@ use super::keys::{LATER, MODULE, Preset, SECTIONS};
 use super::*;
 
 const SECRET: &str = "a secret of at least 32 bytes .....";
+const TOKEN: &str = "a-token-of-at-least-16-bytes";
 
 fn load_with(text: &str, environment: &[(&str, &str)], overrides: Overrides) -> Result<Config, ConfigError> {
     let file = tempfile::Builder::new().prefix("subcast").suffix(".toml").tempfile().unwrap();
@@ -46,7 +47,12 @@ fn without_anything_the_presets_hold() {
         (1024, 1 << 20, outbox::SlowConsumer::Close)
     );
     assert_eq!(config.limits.connections, 50_000);
-    assert!(config.auth.anonymous && config.auth.jwt.is_none() && config.publish_token.is_none());
+    assert!(
+        config.auth.anonymous
+            && config.auth.jwt.is_none()
+            && config.publish.token.is_none()
+            && !config.publish.anonymous
+    );
     assert!(config.modules.is_empty());
 }
 
@@ -82,12 +88,15 @@ fn every_example_of_the_reference_holds() {
         .lines()
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line).to_owned())
         .collect();
-    let environment =
-        [("SUBCAST_JWT_SECRET", SECRET), ("SUBCAST_PUBLISH_TOKEN", "token"), ("SUBCAST_ADMIN_TOKEN", "admin")];
+    let environment = [
+        ("SUBCAST_JWT_SECRET", SECRET),
+        ("SUBCAST_PUBLISH_TOKEN", TOKEN),
+        ("SUBCAST_ADMIN_TOKEN", "another-token-of-16-bytes"),
+    ];
     let config = load_with(&uncommented.join("\n"), &environment, Overrides::default()).unwrap();
     assert_eq!(config.modules[0].name, "users");
     assert_eq!(config.auth.jwt.unwrap().secret.reveal(), SECRET);
-    assert_eq!(config.publish_token.unwrap().reveal(), "token");
+    assert_eq!(config.publish.token.unwrap().reveal(), TOKEN);
 }
 
 #[test]
@@ -111,8 +120,8 @@ fn every_key_but_those_of_modules_has_a_variable() {
             let mut environment = vec![
                 ("SUBCAST_AUTH_JWT_SECRET_ENV", "SUBCAST_JWT_SECRET"),
                 ("SUBCAST_JWT_SECRET", SECRET),
-                ("SUBCAST_PUBLISH_TOKEN", "token"),
-                ("SUBCAST_ADMIN_TOKEN", "admin"),
+                ("SUBCAST_PUBLISH_TOKEN", TOKEN),
+                ("SUBCAST_ADMIN_TOKEN", TOKEN),
             ];
             environment.push((&variable, text.trim_matches(['[', ']', '"'])));
             let loaded = load_with("", &environment, Overrides::default());
@@ -314,6 +323,120 @@ fn secrets_come_from_the_environment_and_are_never_shown() {
     );
     assert!(refusal("[auth.jwt]\nissuer = \"us\"").contains("`jwt.secret_env` is missing"));
     assert!(refusal("[publish]\ntoken_env = \"SUBCAST_PUBLISH_TOKEN\"").ends_with("SUBCAST_PUBLISH_TOKEN is not set"));
+}
+
+#[test]
+fn a_secret_may_have_any_name_and_sets_nothing_else() {
+    for variable in [
+        "SECRET",
+        "SUBCAST_ADMIN_SECRET",
+        "SUBCAST_SERVR_X",
+        "SUBCAST_MODULE_X",
+        "SUBCAST_LIMITS_DEPTH",
+        "SUBCAST_ADMIN_TOKEN_ENV",
+    ] {
+        let text = format!("[admin]\ntoken_env = \"{variable}\"");
+        let config = load_with(&text, &[(variable, TOKEN)], Overrides::default()).unwrap();
+        assert_eq!(config.admin.token.unwrap().reveal(), TOKEN, "{variable}");
+        assert!(config.warnings.is_empty(), "{variable}: {:?}", config.warnings);
+        // The same when the environment says so.
+        let named = [("SUBCAST_PUBLISH_TOKEN_ENV", variable), (variable, TOKEN)];
+        let publish = load_with("", &named, Overrides::default()).map(|config| config.publish.token);
+        match variable {
+            // It names the admin token as well, and what it names is not there.
+            "SUBCAST_ADMIN_TOKEN_ENV" => assert!(publish.is_err()),
+            _ => assert_eq!(publish.unwrap().unwrap().reveal(), TOKEN, "{variable}"),
+        }
+    }
+}
+
+#[test]
+fn a_credential_that_nothing_uses_is_told_with_the_key_that_would() {
+    let told = |environment: &[(&str, &str)]| load_with("", environment, Overrides::default()).unwrap().warnings;
+    for (variable, key) in [
+        ("SUBCAST_ADMIN_TOKEN", "[admin] token_env = \"SUBCAST_ADMIN_TOKEN\""),
+        ("SUBCAST_ADMIN_SECRET", "[admin] token_env = \"SUBCAST_ADMIN_SECRET\""),
+        ("SUBCAST_PUBLISH_TOKEN", "[publish] token_env = \"SUBCAST_PUBLISH_TOKEN\""),
+        ("SUBCAST_PUBLISH_PASSWORD", "[publish] token_env = "),
+        ("SUBCAST_JWT_SECRET", "[auth] jwt.secret_env = \"SUBCAST_JWT_SECRET\""),
+        ("SUBCAST_AUTH_JWT_SECRET", "[auth] jwt.secret_env = "),
+        ("SUBCAST_TOKEN", "[auth] jwt.secret_env, [publish] token_env, [admin] token_env"),
+        ("SUBCAST_API_KEY", "the keys that name a variable with a secret are"),
+    ] {
+        let warnings = told(&[(variable, SECRET)]);
+        assert_eq!(warnings.len(), 1, "{variable}: {warnings:?}");
+        assert!(warnings[0].contains(variable) && warnings[0].contains(key), "{warnings:?}");
+        assert!(!warnings[0].contains(SECRET), "{warnings:?}");
+        assert!(told(&[(variable, "")]).is_empty(), "{variable}");
+    }
+    let used = load_with(
+        "[admin]\ntoken_env = \"SUBCAST_ADMIN_TOKEN\"",
+        &[("SUBCAST_ADMIN_TOKEN", TOKEN)],
+        Overrides::default(),
+    );
+    assert!(used.unwrap().warnings.is_empty());
+    // What is nearly a key stays an error.
+    for (variable, meant) in [
+        ("SUBCAST_ADMIN_TRUSTED_KEY", "did you mean SUBCAST_ADMIN_TRUSTED_KEYS?"),
+        ("SUBCAST_ADMIN_TOKENENV", "did you mean SUBCAST_ADMIN_TOKEN_ENV?"),
+        ("SUBCAST_BUS_PASSWORD", "[bus] has no key `password`"),
+        ("SUBCAST_ADMN_TOKEN", "did you mean [admin]?"),
+    ] {
+        let refused = refusal_with("", &[(variable, SECRET)]);
+        assert!(refused.contains(meant) && !refused.contains(SECRET), "{refused}");
+    }
+}
+
+#[test]
+fn variables_of_kubernetes_services_are_left_alone() {
+    for service in ["SUBCAST", "SUBCAST_SERVER", "SUBCAST_ADMIN", "SUBCAST_MODULE"] {
+        for (end, value) in [
+            ("SERVICE_HOST", "10.0.0.1"),
+            ("SERVICE_PORT", "8000"),
+            ("SERVICE_PORT_HTTP", "8000"),
+            ("PORT", "tcp://10.0.0.1:8000"),
+            ("PORT_8000_TCP", "tcp://10.0.0.1:8000"),
+            ("PORT_8000_TCP_ADDR", "10.0.0.1"),
+            ("PORT_8000_UDP_PORT", "8000"),
+            ("PORT_8000_SCTP_PROTO", "sctp"),
+        ] {
+            let variable = format!("{service}_{end}");
+            let loaded = load_with("", &[(&variable, value)], Overrides::default());
+            assert!(loaded.is_ok_and(|config| config.warnings.is_empty()), "{variable}");
+        }
+    }
+    for (variable, value) in
+        [("SUBCAST_SERVER_PORT", "8000"), ("SUBCAST_SERVER_PORT_TCP", "x"), ("SUBCAST_SERVER_HOST", "x")]
+    {
+        assert!(refusal_with("", &[(variable, value)]).contains("[server] has no key"), "{variable}");
+    }
+}
+
+#[test]
+fn a_token_that_is_short_or_cannot_be_sent_is_refused() {
+    for section in ["admin", "publish"] {
+        let text = format!("[{section}]\ntoken_env = \"T\"");
+        let place = format!("FILE:2: [{section}] token_env: the environment variable T");
+        let refused = |token: &str| refusal_with(&text, &[("T", token)]);
+        assert_eq!(refused("123456789012345"), format!("{place} holds 15 bytes; the secret must have at least 16"));
+        for odd in ["a token with spaces", "a-tökén-with-umlauts", "a-token-with-\u{7f}-in-it"] {
+            assert!(refused(odd).starts_with(&format!("{place} holds characters that no header has")), "{odd}");
+        }
+        assert!(load_with(&text, &[("T", "1234567890123456")], Overrides::default()).is_ok());
+    }
+    let both = refusal_with("[publish]\nanonymous = true\ntoken_env = \"T\"", &[("T", TOKEN)]);
+    assert!(both.starts_with("FILE:2: [publish] anonymous: everybody may publish, and token_env"), "{both}");
+}
+
+#[test]
+fn the_folder_of_credentials_is_known_without_the_secrets() {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), "[server]\nruntime_dir = \"run\"\n[admin]\ntoken_env = \"NOT_SET\"").unwrap();
+    let beside = file.path().parent().unwrap().join("run");
+    assert_eq!(Config::runtime_dir(Some(file.path()), std::iter::empty()).unwrap(), Some(beside));
+    let variable = [("SUBCAST_SERVER_RUNTIME_DIR".to_owned(), "/elsewhere".to_owned())];
+    assert_eq!(Config::runtime_dir(Some(file.path()), variable).unwrap(), Some("/elsewhere".into()));
+    assert_eq!(Config::runtime_dir(None, std::iter::empty()).unwrap(), None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Where a host is: `http://HOST:PORT`, with or without the path of a route.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use hyper::Uri;
 use thiserror::Error;
@@ -57,6 +58,13 @@ impl Address {
     /// The host as the resolver wants it: an IPv6 address without brackets.
     pub(super) fn target(&self) -> (&str, u16) {
         (self.host.trim_start_matches('[').trim_end_matches(']'), self.port)
+    }
+
+    /// Whether the host is written as an address or as `localhost`: names that only the resolver of the user's choice
+    /// translates could lead elsewhere the next time.
+    pub(super) fn is_plain(&self) -> bool {
+        let (host, _) = self.target();
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
     }
 
     /// The path of a route, `/graphql` or `/events`.

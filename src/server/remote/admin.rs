@@ -5,7 +5,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request};
 use serde_json::Value;
 
-use super::exchange::{Exchange, refusal};
+use super::exchange::{Credential, Exchange, refusal};
 use super::{Address, AdminError};
 
 /// An operator's view of one host.
@@ -30,9 +30,9 @@ impl Permission {
 }
 
 impl Admin {
-    /// An operator who shows this token, if any.
-    pub fn new(address: Address, token: Option<&str>) -> Result<Self, AdminError> {
-        Ok(Self { exchange: Exchange::new(address, token)? })
+    /// An operator who shows this credential.
+    pub fn new(address: Address, credential: Credential) -> Result<Self, AdminError> {
+        Ok(Self { exchange: Exchange::new(address, credential)? })
     }
 
     /// Deploys a component. Returns the host's report.
@@ -80,7 +80,7 @@ impl Admin {
             return Ok(answer);
         }
         match refusal(&answer) {
-            Some(message) if !status.is_success() => Err(AdminError::Refused(message)),
+            Some(message) if !status.is_success() => Err(AdminError::Refused(self.exchange.explained(status, message))),
             _ => Err(AdminError::Unexpected { status: status.as_u16(), url: self.exchange.address.to_string() }),
         }
     }

@@ -1,5 +1,6 @@
 //! Requests to one host, one after the other over one connection.
 
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::connect::connect;
 use super::{Address, ConnectError};
+use crate::server::credential::{Folders, find};
 
 /// Hosts close idle connections after a while; one that was idle for longer than this is not used again.
 const IDLE: Duration = Duration::from_secs(5);
@@ -36,16 +38,36 @@ pub enum ExchangeError {
     Token,
 }
 
-/// See the module.
+/// What requests show.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// This token.
+    Token(String),
+    /// The credential that a host of this user on this machine has left in one of these folders. Goes to loopback addresses
+    /// only; to others nothing is shown.
+    Local(Folders),
+}
+
+/// See the module. Follows no redirect.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) address: Address,
-    authorization: Option<HeaderValue>,
+    shows: Shows,
+    /// Why there is no credential to show, if none was found.
+    unfound: Option<String>,
     idle: Option<(Wire, Instant)>,
 }
 
 #[derive(Debug)]
+enum Shows {
+    Token(HeaderValue),
+    Local(Folders),
+}
+
+#[derive(Debug)]
 struct Wire {
+    /// Of the host at the other end.
+    authorization: Option<HeaderValue>,
     sender: SendRequest<Full<Bytes>>,
     connection: Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
 }
@@ -68,11 +90,13 @@ pub(super) fn refusal(answer: &[u8]) -> Option<String> {
 }
 
 impl Exchange {
-    /// Requests that show this token, if any.
-    pub(super) fn new(address: Address, token: Option<&str>) -> Result<Self, ExchangeError> {
-        let header = token.map(|token| HeaderValue::from_str(&format!("Bearer {token}"))).transpose();
-        let authorization = header.map_err(|_| ExchangeError::Token)?;
-        Ok(Self { address, authorization, idle: None })
+    /// Requests that show this credential.
+    pub(super) fn new(address: Address, credential: Credential) -> Result<Self, ExchangeError> {
+        let shows = match credential {
+            Credential::Token(token) => Shows::Token(bearer(&token)?),
+            Credential::Local(folders) => Shows::Local(folders),
+        };
+        Ok(Self { address, shows, unfound: None, idle: None })
     }
 
     /// Sends a request; adds what every request has.
@@ -82,18 +106,18 @@ impl Exchange {
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), ExchangeError> {
         let broken = |error: hyper::http::Error| ExchangeError::Broken(error.to_string());
-        let mut request = request.header(HOST, self.address.authority()).body(Full::new(body)).map_err(broken)?;
-        if let Some(authorization) = &self.authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
-        }
+        let request = request.header(HOST, self.address.authority()).body(Full::new(body)).map_err(broken)?;
         self.exchange(request).await
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ExchangeError> {
-        let Wire { mut sender, mut connection } = match self.idle.take() {
+    async fn exchange(&mut self, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ExchangeError> {
+        let Wire { authorization, mut sender, mut connection } = match self.idle.take() {
             Some((wire, since)) if since.elapsed() < IDLE && wire.sender.is_ready() => wire,
             _ => self.wire().await?,
         };
+        if let Some(authorization) = &authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
         let (outcome, ended) = {
             let mut exchange = pin!(async {
                 let response = sender.send_request(request).await?;
@@ -109,7 +133,7 @@ impl Exchange {
         };
         match (outcome, ended) {
             (Ok(answer), None) => {
-                self.idle = Some((Wire { sender, connection }, Instant::now()));
+                self.idle = Some((Wire { authorization, sender, connection }, Instant::now()));
                 Ok(answer)
             }
             (Ok(answer), Some(_)) => Ok(answer),
@@ -118,10 +142,41 @@ impl Exchange {
         }
     }
 
-    async fn wire(&self) -> Result<Wire, ExchangeError> {
+    /// The message of a refusal, with a word about a credential that was not found.
+    pub(super) fn explained(&self, status: StatusCode, message: String) -> String {
+        match &self.unfound {
+            Some(unfound) if status == StatusCode::UNAUTHORIZED => format!("{message} ({unfound})"),
+            _ => message,
+        }
+    }
+
+    async fn wire(&mut self) -> Result<Wire, ExchangeError> {
         let stream = connect(&self.address).await?;
+        let authorization = match &self.shows {
+            Shows::Token(header) => Some(header.clone()),
+            // By the address that was reached and not by the name that led there.
+            Shows::Local(folders) => {
+                let peer = stream.peer_addr().map_err(|error| ExchangeError::Broken(error.to_string()))?;
+                let found = find(folders, peer);
+                self.unfound = found.is_none().then(|| unfound(folders, peer));
+                found.map(|token| bearer(&token)).transpose()?
+            }
+        };
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| ExchangeError::Broken(error.to_string()))?;
-        Ok(Wire { sender, connection: Box::pin(connection) })
+        Ok(Wire { authorization, sender, connection: Box::pin(connection) })
     }
+}
+
+/// Why there is no credential for the host at this address.
+pub(super) fn unfound(folders: &Folders, peer: SocketAddr) -> String {
+    if peer.ip().to_canonical().is_loopback() {
+        format!("no credential of a host of this user at {peer} was found in {folders}")
+    } else {
+        format!("{peer} is not on this machine, so no credential of a host was looked for")
+    }
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, ExchangeError> {
+    HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ExchangeError::Token)
 }

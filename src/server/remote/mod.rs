@@ -6,6 +6,7 @@ mod admin;
 mod connect;
 mod error;
 mod exchange;
+mod local;
 mod publish;
 mod subscribe;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub use address::{Address, AddressError};
 pub use admin::{Admin, Permission};
 pub use connect::ConnectError;
 pub use error::{AdminError, GraphqlErrors, PublishError, SubscribeError};
-pub use exchange::ExchangeError;
+pub use exchange::{Credential, ExchangeError};
+pub use local::{LocalError, local_credential};
 pub use publish::Publisher;
 pub use subscribe::{Operation, Subscription};

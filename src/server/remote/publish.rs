@@ -5,7 +5,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode};
 use serde::Deserialize;
 
-use super::exchange::{Exchange, refusal};
+use super::exchange::{Credential, Exchange, refusal};
 use super::{Address, PublishError};
 
 /// Publishes to one host, request after request over one connection.
@@ -20,9 +20,9 @@ struct Accepted {
 }
 
 impl Publisher {
-    /// A publisher that shows this token, if any.
-    pub fn new(address: Address, token: Option<&str>) -> Result<Self, PublishError> {
-        Ok(Self { exchange: Exchange::new(address, token)? })
+    /// A publisher that shows this credential.
+    pub fn new(address: Address, credential: Credential) -> Result<Self, PublishError> {
+        Ok(Self { exchange: Exchange::new(address, credential)? })
     }
 
     /// Publishes one body: all of its events, or none. Returns how many there were.
@@ -41,7 +41,9 @@ impl Publisher {
         }
         match refusal(answer) {
             Some(message) if !status.is_success() => Err(match status {
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => PublishError::Forbidden(message),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                    PublishError::Forbidden(self.exchange.explained(status, message))
+                }
                 StatusCode::PAYLOAD_TOO_LARGE => PublishError::TooLarge(message),
                 _ => PublishError::Refused(message),
             }),

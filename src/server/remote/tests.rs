@@ -145,7 +145,11 @@ async fn nobody_there_is_said_so() {
     drop(listener);
     let refused = Subscription::open(&address, None, &operation()).await.unwrap_err();
     assert!(matches!(refused, SubscribeError::Connect(ConnectError::Refused(_))), "{refused}");
-    let refused = Publisher::new(address, None).unwrap().publish("application/json", "{}").await.unwrap_err();
+    let refused = Publisher::new(address, Credential::Token("t".to_owned()))
+        .unwrap()
+        .publish("application/json", "{}")
+        .await
+        .unwrap_err();
     assert!(refused.to_string().starts_with("connection refused: nothing listens at http://127.0.0.1:"), "{refused}");
 }
 
@@ -186,7 +190,7 @@ async fn answers_to_publishers_are_told_apart() {
         answer("200 OK", "<html>"),
     ];
     let client = async {
-        let mut publisher = Publisher::new(address, Some("t")).unwrap();
+        let mut publisher = Publisher::new(address, Credential::Token("t".to_owned())).unwrap();
         assert_eq!(publisher.publish("application/json", "[]").await.unwrap(), 2);
         let mut refused = Vec::new();
         for _ in 0..4 {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{PATIENCE, guests};
+use super::{PATIENCE, credential, guests};
 
 /// A host inside the test.
 pub struct Host {
@@ -44,6 +44,7 @@ impl Host {
         let mut config = Config::load(Some(file.path()), environment, Overrides::default()).unwrap();
         config.server.listen = "127.0.0.1:0".parse().unwrap();
         guests::share_cache(&mut config);
+        config.server.runtime_dir.get_or_insert_with(credential::folder);
         if !extra.contains("store = ") {
             config.admin.store = None;
         }
@@ -51,6 +52,9 @@ impl Host {
         let runtime = Arc::new(Runtime::start(config).await.unwrap());
         let server = Server::listen(port, Arc::clone(&runtime)).unwrap();
         let address = server.local_addr().unwrap();
+        if let Some(file) = server.credential() {
+            credential::learn(address, file);
+        }
         runtime.tasks().spawn(server.run());
         Self { runtime, address }
     }
@@ -98,7 +102,8 @@ impl Host {
     }
 }
 
-/// One HTTP/1.1 request by hand, so that tests can send what no library would: status and body of the answer.
+/// One HTTP/1.1 request by hand, so that tests can send what no library would: status and body of the answer. To the routes
+/// that want it, the host's credential is shown unless `authorization` is among the headers.
 pub async fn request(
     address: SocketAddr,
     method: &str,
@@ -123,6 +128,10 @@ pub async fn exchange(
     let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         let _ = write!(head, "host: {address}\r\n");
+    }
+    let is_shown = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    if !is_shown && (path == "/events" || path.starts_with("/admin")) {
+        head.push_str(&credential::line(address));
     }
     for (name, value) in headers {
         let _ = write!(head, "{name}: {value}\r\n");

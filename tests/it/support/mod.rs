@@ -4,6 +4,7 @@ pub mod attack;
 pub mod checker;
 pub mod client;
 pub mod component;
+pub mod credential;
 pub mod encoding;
 pub mod guests;
 pub mod host;

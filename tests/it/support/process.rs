@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::host::request;
-use super::{PATIENCE, guests};
+use super::{PATIENCE, credential, guests};
 
 /// A running `subcast serve`; killed when dropped.
 pub struct Process {
@@ -47,6 +47,7 @@ impl Process {
             .args(arguments)
             .args(["--listen", "127.0.0.1:0"])
             .env("SUBCAST_SANDBOX_CACHE_DIR", guests::cache())
+            .env("SUBCAST_SERVER_RUNTIME_DIR", credential::folder())
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -60,6 +61,10 @@ impl Process {
         let first = timeout(PATIENCE, lines.next_line()).await.expect("it starts in time").unwrap().unwrap_or_default();
         let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{first}: {:?}", log.lock()));
         let address = address.parse().unwrap();
+        let file = credential::file(&credential::folder(), address);
+        if file.exists() {
+            credential::learn(address, &file);
+        }
         Self { child, address, log }
     }
 
