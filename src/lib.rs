@@ -5,16 +5,18 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] [`text`] [`digest`] [`pace`] |
+//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] [`text`] [`digest`] [`pace`] [`budget`] [`footprint`] |
 //! | pure | [`graphql`] [`protocol`] [`policy`] |
-//! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] [`throttle`] |
+//! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] [`throttle`] [`aside`] |
 //! | meeting | [`modules`] [`registry`] |
 //! | paths | [`delivery`] [`session`] |
 //! | renewal | [`deploy`] |
 //! | assembly | [`runtime`] |
 //! | adapters | [`server`] [`cli`] `python` (with the feature of that name) |
 
+pub mod aside;
 pub mod auth;
+pub mod budget;
 pub mod bus;
 pub mod cli;
 pub mod componentize;
@@ -22,6 +24,7 @@ pub mod delivery;
 pub mod deploy;
 pub mod digest;
 pub mod event;
+pub mod footprint;
 pub mod graphql;
 pub mod ids;
 pub mod manifest;

@@ -5,14 +5,18 @@
 //! strings, floats have a fraction, single values become lists where lists are expected, defaults are filled in at
 //! every level.
 
+use std::cell::Cell;
+
 use apollo_compiler::ExecutableDocument;
 use apollo_compiler::ast::{self, Type};
 use apollo_compiler::executable::{Field, Operation};
 use apollo_compiler::schema::ExtendedType;
 use serde_json::{Map, Number, Value};
 
-use super::error::GraphqlError;
+use super::error::{GraphqlError, shortened};
+use super::limits::Limits;
 use super::schema::{ArgumentKind, Schema};
+use crate::footprint::{self, LIST, OBJECT, VALUE};
 
 /// Levels of lists and objects in an input. Resolvers parse it with a recursive parser on a small stack.
 const MAX_NESTING: usize = 64;
@@ -21,6 +25,37 @@ const MAX_NESTING: usize = 64;
 pub(super) struct Variables {
     pub(super) values: Map<String, Value>,
     pub(super) errors: Vec<GraphqlError>,
+}
+
+/// What coercion may still make, in bytes. Every value is charged before it is made: a variable can be used in many places,
+/// and a default of the schema applies once per object.
+struct Purse {
+    most: usize,
+    left: Cell<usize>,
+}
+
+impl Purse {
+    fn new(limits: &Limits) -> Self {
+        Self { most: limits.arguments, left: Cell::new(limits.arguments) }
+    }
+
+    fn pay(&self, bytes: usize) -> Coerced<()> {
+        let left = self.left.get().checked_sub(bytes);
+        // Once it is empty it stays so: the next value must not fit where this one did not.
+        self.left.set(left.unwrap_or(0));
+        left.map(|_| ()).ok_or_else(|| {
+            let most = self.most;
+            Misfit::new(format!(
+                "With it, inputs would take more than {most} bytes of memory, the limit of [limits] arguments."
+            ))
+        })
+    }
+
+    /// A copy of this value.
+    fn copy(&self, value: &Value) -> Coerced<Value> {
+        self.pay(footprint::of_value(value, self.left.get()))?;
+        Ok(value.clone())
+    }
 }
 
 /// Why a value does not fit.
@@ -38,7 +73,9 @@ pub(super) fn variables(
     document: &ExecutableDocument,
     operation: &Operation,
     given: &Map<String, Value>,
+    limits: &Limits,
 ) -> Variables {
+    let purse = Purse::new(limits);
     let (mut values, mut errors) = (Map::new(), Vec::new());
     for definition in &operation.variables {
         let (name, ty) = (definition.name.as_str(), &*definition.ty);
@@ -46,9 +83,9 @@ pub(super) fn variables(
             (Some(Value::Null), _) if ty.is_non_null() => {
                 Err(format!("Variable \"${name}\" of non-null type \"{ty}\" must not be null."))
             }
-            (Some(value), _) => json(schema, ty, value, 0).map(Some).map_err(|misfit| misfit.sentence(name)),
+            (Some(value), _) => json(schema, &purse, ty, value, 0).map(Some).map_err(|misfit| misfit.sentence(name)),
             (None, Some(default)) => {
-                literal(schema, ty, default, &Map::new(), 0).map_err(|misfit| misfit.sentence(name))
+                literal(schema, &purse, ty, default, &Map::new(), 0).map_err(|misfit| misfit.sentence(name))
             }
             (None, None) if ty.is_non_null() => {
                 Err(format!("Variable \"${name}\" of required type \"{ty}\" was not provided."))
@@ -72,7 +109,9 @@ pub(super) fn arguments(
     schema: &Schema,
     field: &Field,
     variables: &Map<String, Value>,
+    limits: &Limits,
 ) -> Result<Map<String, Value>, GraphqlError> {
+    let purse = Purse::new(limits);
     let mut coerced = Map::new();
     for definition in &field.definition.arguments {
         let (name, ty) = (definition.name.as_str(), &*definition.ty);
@@ -81,11 +120,11 @@ pub(super) fn arguments(
             GraphqlError::new(format!("Argument \"{name}\" has invalid value{place}: {}", misfit.reason))
         };
         let given = match field.specified_argument_by_name(name) {
-            Some(value) => literal(schema, ty, value, variables, 0).map_err(misfit)?,
+            Some(value) => literal(schema, &purse, ty, value, variables, 0).map_err(misfit)?,
             None => None,
         };
         let value = match (given, &definition.default_value) {
-            (None, Some(default)) => literal(schema, ty, default, variables, 0).map_err(misfit)?,
+            (None, Some(default)) => literal(schema, &purse, ty, default, variables, 0).map_err(misfit)?,
             (given, _) => given,
         };
         match value {
@@ -106,32 +145,35 @@ pub(super) fn canonical(arguments: &Map<String, Value>) -> String {
 }
 
 /// Coerces a JSON value.
-fn json(schema: &Schema, ty: &Type, value: &Value, level: usize) -> Coerced<Value> {
+fn json(schema: &Schema, purse: &Purse, ty: &Type, value: &Value, level: usize) -> Coerced<Value> {
     if level > MAX_NESTING {
         return Err(too_deep());
     }
     if value.is_null() {
+        purse.pay(VALUE)?;
         return null(ty);
     }
     if ty.is_list() {
+        purse.pay(VALUE + LIST)?;
         let item = ty.item_type();
         return match value {
             Value::Array(values) => values
                 .iter()
                 .enumerate()
-                .map(|(index, value)| json(schema, item, value, level + 1).map_err(|misfit| misfit.index(index)))
+                .map(|(index, value)| json(schema, purse, item, value, level + 1).map_err(|misfit| misfit.index(index)))
                 .collect(),
-            single => Ok(Value::Array(vec![json(schema, item, single, level + 1)?])),
+            single => Ok(Value::Array(vec![json(schema, purse, item, single, level + 1)?])),
         };
     }
     let name = ty.inner_named_type().as_str();
     match (ArgumentKind::of(&schema.definitions, name), value) {
         (ArgumentKind::Input, Value::Object(given)) => {
             if let Some(unknown) = given.keys().find(|key| input_field(schema, name, key).is_none()) {
+                let unknown = shortened(unknown);
                 return Err(Misfit::new(format!("Field \"{unknown}\" is not defined by type \"{name}\".")));
             }
-            input_object(schema, name, level, |field, ty| {
-                given.get(field).map(|value| json(schema, ty, value, level + 1)).transpose()
+            input_object(schema, purse, name, level, |field, ty| {
+                given.get(field).map(|value| json(schema, purse, ty, value, level + 1)).transpose()
             })
         }
         (ArgumentKind::Input, _) => Err(Misfit::new(format!("Expected type \"{name}\" to be an object."))),
@@ -139,16 +181,20 @@ fn json(schema: &Schema, ty: &Type, value: &Value, level: usize) -> Coerced<Valu
             if nests_deeper(value, MAX_NESTING - level) {
                 Err(too_deep())
             } else {
-                Ok(value.clone())
+                purse.copy(value)
             }
         }
-        (kind, _) => scalar(schema, kind, name, value),
+        (kind, _) => {
+            purse.pay(footprint::of_value(value, purse.left.get()))?;
+            scalar(schema, kind, name, value)
+        }
     }
 }
 
 /// Coerces a literal with the variables in it. `None`: it is a variable without a value.
 fn literal(
     schema: &Schema,
+    purse: &Purse,
     ty: &Type,
     value: &ast::Value,
     variables: &Map<String, Value>,
@@ -160,19 +206,21 @@ fn literal(
     if let ast::Value::Variable(name) = value {
         return match variables.get(name.as_str()) {
             // Its own type may be nullable where it has a default.
-            Some(Value::Null) => null(ty).map(Some),
-            given => Ok(given.cloned()),
+            Some(Value::Null) => purse.pay(VALUE).and_then(|()| null(ty)).map(Some),
+            given => given.map(|value| purse.copy(value)).transpose(),
         };
     }
     if value.is_null() {
+        purse.pay(VALUE)?;
         return null(ty).map(Some);
     }
     if ty.is_list() {
+        purse.pay(VALUE + LIST)?;
         let item = ty.item_type();
         let items = value.as_list().map_or_else(
-            || literal(schema, item, value, variables, level + 1).map(|single| vec![single]),
+            || literal(schema, purse, item, value, variables, level + 1).map(|single| vec![single]),
             |values| {
-                let coerce = |value: &ast::Value| literal(schema, item, value, variables, level + 1);
+                let coerce = |value: &ast::Value| literal(schema, purse, item, value, variables, level + 1);
                 let indexed = |(index, value): (usize, &apollo_compiler::Node<ast::Value>)| {
                     coerce(value).map_err(|misfit| misfit.index(index))
                 };
@@ -187,17 +235,22 @@ fn literal(
     if kind == ArgumentKind::Input {
         let given =
             value.as_object().ok_or_else(|| Misfit::new(format!("Expected type \"{name}\" to be an object.")))?;
-        return input_object(schema, name, level, |field, ty| match given.iter().find(|(key, _)| key == field) {
-            Some((_, value)) => literal(schema, ty, value, variables, level + 1),
-            None => Ok(None),
+        return input_object(schema, purse, name, level, |field, ty| {
+            match given.iter().find(|(key, _)| key == field) {
+                Some((_, value)) => literal(schema, purse, ty, value, variables, level + 1),
+                None => Ok(None),
+            }
         })
         .map(Some);
     }
-    let plain = untyped(value, variables, level)?.unwrap_or(Value::Null);
+    let plain = untyped(purse, value, variables, level)?.unwrap_or(Value::Null);
     match kind {
         ArgumentKind::Custom => Ok(Some(plain)),
         // The digits as they were written: an ID may be longer than any number type.
-        ArgumentKind::Id if let ast::Value::Int(digits) = value => Ok(Some(Value::from(digits.as_str()))),
+        ArgumentKind::Id if let ast::Value::Int(digits) = value => {
+            purse.pay(footprint::of_string(digits.as_str()))?;
+            Ok(Some(Value::from(digits.as_str())))
+        }
         kind => scalar(schema, kind, name, &plain).map(Some),
     }
 }
@@ -205,6 +258,7 @@ fn literal(
 /// Builds an input object from what `given` says for each of its fields, filling in defaults.
 fn input_object(
     schema: &Schema,
+    purse: &Purse,
     name: &str,
     level: usize,
     given: impl Fn(&str, &Type) -> Coerced<Option<Value>>,
@@ -212,17 +266,21 @@ fn input_object(
     let Some(ExtendedType::InputObject(definition)) = schema.definitions.types.get(name) else {
         return Err(Misfit::new(format!("\"{name}\" is not an input object.")));
     };
+    purse.pay(VALUE + OBJECT)?;
     let mut object = Map::new();
     for (field, definition) in &definition.fields {
         let inside = |misfit: Misfit| misfit.field(field);
         let value = match (given(field, &definition.ty).map_err(inside)?, &definition.default_value) {
             (None, Some(default)) => {
-                literal(schema, &definition.ty, default, &Map::new(), level + 1).map_err(inside)?
+                literal(schema, purse, &definition.ty, default, &Map::new(), level + 1).map_err(inside)?
             }
             (value, _) => value,
         };
         match value {
-            Some(value) => drop(object.insert(field.to_string(), value)),
+            Some(value) => {
+                purse.pay(footprint::of_member(field))?;
+                object.insert(field.to_string(), value);
+            }
             None if definition.ty.is_non_null() => {
                 let ty = &definition.ty;
                 return Err(Misfit::new(format!("Field \"{field}\" of required type \"{ty}\" was not provided.")));
@@ -295,29 +353,40 @@ fn id(number: &Number) -> Option<String> {
 }
 
 /// A literal as it stands, for scalars of the schema's own.
-fn untyped(value: &ast::Value, variables: &Map<String, Value>, level: usize) -> Coerced<Option<Value>> {
+fn untyped(purse: &Purse, value: &ast::Value, variables: &Map<String, Value>, level: usize) -> Coerced<Option<Value>> {
     if level > MAX_NESTING {
         return Err(too_deep());
     }
+    purse.pay(VALUE)?;
     let number =
         |text: &str| text.parse().map(Value::Number).map_err(|_| Misfit::new("The number is too large.".to_owned()));
     Ok(Some(match value {
         ast::Value::Null => Value::Null,
-        ast::Value::Enum(name) => Value::from(name.as_str()),
-        ast::Value::Variable(name) => return Ok(variables.get(name.as_str()).cloned()),
-        ast::Value::String(text) => Value::from(text.as_str()),
+        ast::Value::Enum(name) => {
+            purse.pay(footprint::of_string(name))?;
+            Value::from(name.as_str())
+        }
+        ast::Value::Variable(name) => {
+            return variables.get(name.as_str()).map(|value| purse.copy(value)).transpose();
+        }
+        ast::Value::String(text) => {
+            purse.pay(footprint::of_string(text))?;
+            Value::from(text.as_str())
+        }
         ast::Value::Float(text) => number(text.as_str())?,
         ast::Value::Int(text) => number(text.as_str())?,
         ast::Value::Boolean(value) => Value::from(*value),
-        ast::Value::List(values) => values
-            .iter()
-            .map(|value| untyped(value, variables, level + 1).map(Option::unwrap_or_default))
-            .collect::<Coerced<Vec<Value>>>()?
-            .into(),
+        ast::Value::List(values) => {
+            purse.pay(LIST)?;
+            let item = |value| untyped(purse, value, variables, level + 1).map(Option::unwrap_or_default);
+            values.iter().map(|value| item(value)).collect::<Coerced<Vec<Value>>>()?.into()
+        }
         ast::Value::Object(fields) => {
+            purse.pay(OBJECT)?;
             let mut object = Map::new();
             for (name, value) in fields {
-                if let Some(value) = untyped(value, variables, level + 1)? {
+                if let Some(value) = untyped(purse, value, variables, level + 1)? {
+                    purse.pay(footprint::of_member(name))?;
                     object.insert(name.to_string(), value);
                 }
             }

@@ -4,6 +4,8 @@
 //! Fragments multiply: 26 of them can select 2²⁵ fields. What was compiled is remembered by the set of syntax nodes it
 //! came from, so that such a document is counted, and refused, in the time it takes to read it.
 
+use std::sync::Arc;
+
 use apollo_compiler::ExecutableDocument;
 use apollo_compiler::ast::{self, DirectiveList};
 use apollo_compiler::collections::{HashMap, HashSet};
@@ -19,6 +21,8 @@ use super::selection::{Composite, Field, Kind, Leaf, Object, Selection, Source, 
 
 /// Steps of compilation per field that may be selected: an interface has many possible types, a list is read for each.
 const STEPS_PER_FIELD: usize = 32;
+/// Bytes of the compiled form per field that may be selected. A long alias is kept for each type that a value can have.
+const BYTES_PER_FIELD: usize = 512;
 /// Fragments inside fragments, without a field between them: collecting recurses once per level.
 const MAX_FRAGMENTS: usize = 100;
 
@@ -32,6 +36,8 @@ pub(super) struct Collector<'a> {
     /// By type and by the addresses of the selection sets that apply to it.
     compiled: HashMap<(&'a str, Vec<usize>), Extent>,
     steps: usize,
+    /// Bytes of what was compiled.
+    bytes: usize,
     /// Objects around the one that is being compiled.
     level: usize,
 }
@@ -65,6 +71,7 @@ pub(super) fn collect(
         composites: IndexSet::new(),
         compiled: HashMap::default(),
         steps: 0,
+        bytes: 0,
         level: 0,
     };
     let at = || root.name.location().and_then(|span| span.line_column(&document.sources));
@@ -97,12 +104,10 @@ impl<'a> Collector<'a> {
                 let extent = self.composite(name, &sets)?;
                 (Kind::Composite(extent.composite), extent.fields, extent.levels)
             }
-            Some(ExtendedType::Enum(definition)) => {
-                let mut values: Box<[Box<str>]> = definition.values.keys().map(|value| value.as_str().into()).collect();
-                values.sort_unstable();
-                (Kind::Leaf(Leaf::Enum { name: name.into(), values }), 0, 0)
-            }
-            _ => (Kind::Leaf(Leaf::of_scalar(name)), 0, 0),
+            _ => match self.schema.enums.get(name) {
+                Some(ty) => (Kind::Leaf(Leaf::Enum(Arc::clone(ty))), 0, 0),
+                None => (Kind::Leaf(Leaf::of_scalar(name)), 0, 0),
+            },
         };
         Ok((Type { non_null, kind }, fields, levels))
     }
@@ -209,7 +214,9 @@ impl<'a> Collector<'a> {
             let start = if fields.is_empty() { '{' } else { ',' };
             if field == "__typename" {
                 let prefix = format!("{start}\"{key}\":\"{name}\"").into();
-                fields.push(Field { key: (*key).into(), name: field.into(), prefix, source: None });
+                let field = Field { key: (*key).into(), name: field.into(), prefix, source: None };
+                self.charge(field.bytes())?;
+                fields.push(field);
                 continue;
             }
             // The object's own definition: it may be narrower than the one of the interface that was selected from.
@@ -222,7 +229,9 @@ impl<'a> Collector<'a> {
             }
             let member = u32::try_from(members.insert_full(field).0).unwrap_or(u32::MAX);
             let prefix = format!("{start}\"{key}\":").into();
-            fields.push(Field { key: (*key).into(), name: field.into(), prefix, source: Some(Source { member, ty }) });
+            let field = Field { key: (*key).into(), name: field.into(), prefix, source: Some(Source { member, ty }) };
+            self.charge(field.bytes())?;
+            fields.push(field);
         }
         let mut sorted: Vec<(&str, u32)> = members.iter().copied().zip(0..).collect();
         sorted.sort_unstable();
@@ -256,6 +265,18 @@ impl<'a> Collector<'a> {
         self.steps += 1;
         if self.steps > self.limits.expanded_fields.saturating_mul(STEPS_PER_FIELD) {
             return Err(self.too_many());
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), GraphqlError> {
+        self.bytes += bytes;
+        let most = self.limits.expanded_fields.saturating_mul(BYTES_PER_FIELD);
+        if self.bytes > most {
+            let message = format!(
+                "the operation's selection takes more than {most} bytes, {BYTES_PER_FIELD} for each field of [limits] document.fields: select less, under shorter aliases or on fewer types"
+            );
+            return Err(GraphqlError::new(message));
         }
         Ok(())
     }

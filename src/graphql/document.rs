@@ -36,6 +36,13 @@ impl Document {
         Self { schema, definitions, limits }
     }
 
+    /// Names of the variables that the operation declares; none if there is no such operation.
+    #[must_use]
+    pub fn declared(&self, operation_name: Option<&str>) -> Vec<&str> {
+        let operation = self.definitions.operations.get(operation_name).into_iter();
+        operation.flat_map(|operation| &operation.variables).map(|variable| variable.name.as_str()).collect()
+    }
+
     /// Chooses the operation, coerces its variables, and compiles or answers it. The name may be left out if the
     /// document has one operation.
     ///
@@ -50,7 +57,7 @@ impl Document {
             .operations
             .get(operation_name)
             .map_err(|error| vec![GraphqlError::from_request(&error, &self.definitions.sources)])?;
-        let mut coerced = coerce::variables(&self.schema, &self.definitions, operation, variables);
+        let mut coerced = coerce::variables(&self.schema, &self.definitions, operation, variables, &self.limits);
         if coerced.errors.len() > self.limits.errors {
             let more = coerced.errors.len() - self.limits.errors;
             coerced.errors.truncate(self.limits.errors);

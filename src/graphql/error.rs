@@ -8,6 +8,9 @@ use apollo_compiler::validation::DiagnosticList;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+/// Bytes of a message.
+const MAX_MESSAGE: usize = 1024;
+
 /// An error as clients see it. Empty members are left out of its JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct GraphqlError {
@@ -44,10 +47,16 @@ pub enum PathSegment {
 }
 
 impl GraphqlError {
-    /// An error that has a message only.
+    /// An error that has a message only. Messages quote documents: beyond 1 KiB they are cut.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), ..Self::default() }
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+            message.shrink_to_fit();
+            message.push('…');
+        }
+        Self { message, ..Self::default() }
     }
 
     pub(super) fn at(mut self, location: Option<LineColumn>) -> Self {
@@ -92,6 +101,11 @@ pub(super) fn from_diagnostics(list: &DiagnosticList, limit: usize) -> Vec<Graph
         errors.push(left_out(list.len() - limit));
     }
     errors
+}
+
+/// The beginning of a name that a client has sent, enough to recognize it by.
+pub(super) fn shortened(name: &str) -> &str {
+    &name[..name.floor_char_boundary(64)]
 }
 
 pub(super) fn left_out(count: usize) -> GraphqlError {

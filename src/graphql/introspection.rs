@@ -1,10 +1,15 @@
 //! Queries: `__schema`, `__type` and `__typename`. Everything else is refused, clearly.
+//!
+//! The answer is written in one pass by our own executor (`write`), not by `apollo-compiler`'s, which builds the whole answer
+//! as a tree first and cannot be stopped: aliases multiply a schema by what a small document has room for. A test compares
+//! the two.
+
+mod select;
+mod write;
 
 use apollo_compiler::collections::HashMap;
 use apollo_compiler::executable::{Operation, Selection, SelectionSet};
-use apollo_compiler::introspection::{check_max_depth, partial_execute};
-use apollo_compiler::request::coerce_variable_values;
-use apollo_compiler::response::JsonMap;
+use apollo_compiler::introspection::check_max_depth;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Name};
 use serde_json::{Map, Value};
@@ -12,12 +17,19 @@ use serde_json::{Map, Value};
 use super::error::GraphqlError;
 use super::limits::Limits;
 use super::schema::Schema;
+use select::Sets;
+use write::{TooLarge, Writer};
 
 /// Fields of one introspection query, fragments expanded. Clients' standard query has about 150; each may be answered
 /// once per element of the schema, so the limit for other operations would be far too much.
 const MAX_FIELDS: usize = 1_000;
 /// Levels of selections and fragments in one. Executing it recurses; the standard query has about 20.
 const MAX_LEVELS: usize = 64;
+/// Bytes of an answer: so many, and so many per byte of SDL, within the last. Clients' standard query makes 19 KB of the
+/// types that every schema has, and up to 20 bytes of each byte of SDL.
+const ANSWER_BYTES: usize = 64 << 10;
+const ANSWER_RATIO: usize = 32;
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// Executes a query; `variables` are coerced already. The answer is a complete `ExecutionResult`.
 pub(super) fn answer(
@@ -36,19 +48,30 @@ pub(super) fn answer(
         );
         return Err(GraphqlError::new(message).at(at(field.name.location())));
     }
+    if !limits.introspection
+        && let Some(field) = operation.root_fields(document).find(|field| field.name != "__typename")
+    {
+        let message = "introspection is switched off on this host ([limits] introspection = false)";
+        return Err(GraphqlError::new(message).at(at(field.name.location())));
+    }
     let most = MAX_FIELDS.min(limits.expanded_fields);
     if expanded(document, &operation.selection_set, MAX_LEVELS, &mut HashMap::default()) > most {
         let message = format!("the introspection query selects more than {most} fields or {MAX_LEVELS} levels");
         return Err(GraphqlError::new(message));
     }
-    let request_error = |error| GraphqlError::from_request(&error, &document.sources);
-    check_max_depth(document, operation).map_err(request_error)?;
-    let internal = |_| GraphqlError::new("the introspection query could not be executed");
-    let variables: JsonMap = serde_json::to_value(variables).and_then(serde_json::from_value).map_err(internal)?;
-    let variables = coerce_variable_values(&schema.definitions, operation, &variables).map_err(request_error)?;
-    let response = partial_execute(&schema.definitions, &schema.implementers, document, operation, &variables)
-        .map_err(request_error)?;
-    serde_json::to_string(&response).map_err(internal)
+    check_max_depth(document, operation).map_err(|error| GraphqlError::from_request(&error, &document.sources))?;
+    let (sets, root) = Sets::compile(document, &operation.selection_set, variables);
+    let most = most_bytes(schema);
+    Writer::new(schema, &sets, most).answer(operation.object_type().as_str(), root).map_err(|TooLarge| {
+        GraphqlError::new(format!(
+            "the answer to the introspection query has more than {most} bytes, the limit for this schema: select less, or under fewer aliases"
+        ))
+    })
+}
+
+/// Bytes of an answer about this schema, at most.
+pub(super) fn most_bytes(schema: &Schema) -> usize {
+    (ANSWER_BYTES + ANSWER_RATIO * schema.sdl().len()).min(MAX_ANSWER_BYTES)
 }
 
 /// How many fields a selection set has with all fragments expanded; far too many if it is nested deeper than `levels`.

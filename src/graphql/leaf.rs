@@ -27,11 +27,11 @@ pub(super) fn write(leaf: &Leaf, json: &Json<'_>, node: Node, out: &mut String) 
             out.push_str(if value { "true" } else { "false" });
         }
         Leaf::Id => id(node, text, out).ok_or("ID cannot represent the value")?,
-        Leaf::Enum { name, values } => {
+        Leaf::Enum(ty) => {
             let member = matches!(node.shape, Shape::String | Shape::EscapedString)
-                && values.binary_search_by(|value| (**value).cmp(&decoded(json, node))).is_ok();
+                && ty.values.binary_search_by(|value| (**value).cmp(&decoded(json, node))).is_ok();
             if !member {
-                return Err(format!("Enum \"{name}\" cannot represent the value").into());
+                return Err(format!("Enum \"{}\" cannot represent the value", ty.name).into());
             }
             out.push_str(text);
         }

@@ -11,12 +11,24 @@ pub struct Limits {
     pub depth: usize,
     /// Fields of a response, fragments expanded, every list counted as one item: fragments multiply.
     pub expanded_fields: usize,
+    /// Memory of the coerced variables of an operation, and of its coerced arguments: bytes, as `footprint` counts them.
+    pub arguments: usize,
+    /// Whether introspection is answered. `__typename` always is.
+    pub introspection: bool,
     /// Errors reported for one document; a final one says how many were left out.
     pub errors: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 256 * 1024, tokens: 10_000, depth: 12, expanded_fields: 5_000, errors: 20 }
+        Self {
+            bytes: 256 * 1024,
+            tokens: 10_000,
+            depth: 12,
+            expanded_fields: 5_000,
+            arguments: 256 * 1024,
+            introspection: true,
+            errors: 20,
+        }
     }
 }

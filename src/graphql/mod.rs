@@ -6,8 +6,8 @@
 //! a resolver's value (JSON text) ─► Selection::project ─► ExecutionResult (JSON text)
 //! ```
 //!
-//! Parsing, validation and introspection are `apollo-compiler`'s. Ours are the coercion of inputs (canonical, so that
-//! equal arguments are equal texts), the plan, and the projection, which is the hot path: it runs once per event and
+//! Parsing and validation are `apollo-compiler`'s. Ours are the coercion of inputs (canonical, so that equal arguments are
+//! equal texts), introspection (within a bound), the plan, and the projection, which is the hot path: it runs once per event and
 //! distinct selection, allocates a constant number of times, and copies text where the resolver's text will do.
 //!
 //! Everything here is pure, immutable and `Send + Sync`; caching is done by the callers.

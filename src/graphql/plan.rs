@@ -11,6 +11,7 @@ use super::error::GraphqlError;
 use super::limits::Limits;
 use super::schema::Schema;
 use super::selection::Selection;
+use crate::footprint;
 
 /// A subscription operation with its variables: what to ask for, and what to select from the answer.
 #[derive(Clone, Debug)]
@@ -25,6 +26,15 @@ pub struct Plan {
     pub selection: Arc<Selection>,
 }
 
+impl Plan {
+    /// Bytes that it takes while it is kept, as if it shared nothing.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let arguments = footprint::of_map(&self.arguments, usize::MAX);
+        size_of::<Self>() + self.field.len() + arguments + self.arguments_json.len() + self.selection.bytes()
+    }
+}
+
 /// `variables` are coerced already.
 pub(super) fn plan(
     schema: &Schema,
@@ -36,7 +46,7 @@ pub(super) fn plan(
     // Validation leaves exactly one, without conditions, possibly inside a fragment.
     let field: &Field =
         operation.root_fields(document).next().ok_or_else(|| GraphqlError::new("the subscription selects no field"))?;
-    let arguments = coerce::arguments(schema, field, variables)
+    let arguments = coerce::arguments(schema, field, variables, limits)
         .map_err(|error| error.at(field.name.location().and_then(|span| span.line_column(&document.sources))))?;
     let owner = operation.object_type().as_str();
     let selection = collect::collect(schema, document, field, owner, variables, limits)?;

@@ -14,6 +14,11 @@ use super::compose::{self, SchemaError, SchemaPart};
 use super::document::Document;
 use super::error::{self, GraphqlError};
 use super::limits::Limits;
+use super::selection::EnumType;
+
+/// Operations of one document. Validation visits what they select for each of them, shared fragments included: 460 operations
+/// on one fragment of 18 KB took 88 ms.
+const MAX_OPERATIONS: usize = 50;
 
 /// A valid GraphQL schema, immutable.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub struct Schema {
     pub(super) definitions: Valid<Definitions>,
     /// Computed once: it is a scan over all types.
     pub(super) implementers: HashMap<Name, Implementers>,
+    /// Its enums, for selections.
+    pub(super) enums: HashMap<Name, Arc<EnumType>>,
     sdl: String,
     fields: IndexMap<String, SubscriptionField>,
 }
@@ -92,7 +99,14 @@ impl Schema {
             .flat_map(|root| root.fields.values())
             .map(|field| (field.name.to_string(), SubscriptionField::new(&definitions, field)))
             .collect();
-        Self { definitions, implementers, sdl, fields }
+        let enums = definitions.types.iter().filter_map(|(name, definition)| {
+            let values = definition.as_enum()?.values.keys();
+            let mut values: Box<[Box<str>]> = values.map(|value| value.as_str().into()).collect();
+            values.sort_unstable();
+            Some((name.clone(), Arc::new(EnumType { name: name.as_str().into(), values })))
+        });
+        let enums = enums.collect();
+        Self { definitions, implementers, enums, sdl, fields }
     }
 
     /// The whole schema as SDL.
@@ -122,6 +136,11 @@ impl Schema {
         let parsed = parser
             .parse_executable(&self.definitions, text, "document")
             .map_err(|refused| error::from_diagnostics(&refused.errors, limits.errors))?;
+        let operations = parsed.operations.iter().count();
+        if operations > MAX_OPERATIONS {
+            let message = format!("the document has {operations} operations, and {MAX_OPERATIONS} is the limit");
+            return Err(vec![GraphqlError::new(message)]);
+        }
         let document = parsed
             .validate(&self.definitions)
             .map_err(|refused| error::from_diagnostics(&refused.errors, limits.errors))?;

@@ -6,6 +6,8 @@
 //! Positions in the document are no part of it, for the same reason: errors of execution have paths, not locations.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use super::error::{GraphqlError, PathSegment};
 use super::pace::{Brisk, Gentle};
@@ -129,13 +131,40 @@ pub(super) enum Leaf {
     String,
     Boolean,
     Id,
-    Enum {
-        name: Box<str>,
-        /// Sorted.
-        values: Box<[Box<str>]>,
-    },
+    Enum(Arc<EnumType>),
     /// A scalar of the schema's own.
     Custom,
+}
+
+/// An enum of the schema, shared by all fields that select from it: it may have any number of values.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct EnumType {
+    pub(super) name: Box<str>,
+    /// Sorted.
+    pub(super) values: Box<[Box<str>]>,
+}
+
+impl Hash for EnumType {
+    /// By name: equal enums have equal names, and hashing all values for each field takes long.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl Field {
+    /// Bytes that the field takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.name.len() + self.prefix.len()
+    }
+}
+
+impl Object {
+    /// Bytes that the object takes beside its fields.
+    pub(super) fn bytes(&self) -> usize {
+        let members: usize =
+            self.members.iter().map(|member| size_of_val(member) + size_of::<u32>() + member.len()).sum();
+        size_of::<Self>() + self.name.len() + members
+    }
 }
 
 impl Selection {
@@ -146,6 +175,16 @@ impl Selection {
         }
         let weight = root.weight(&each);
         Self { owner: owner.into(), root, composites, weight }
+    }
+
+    /// Bytes that the selection takes while it is kept; walks all of it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let object = |object: &Object| object.bytes() + object.fields.iter().map(Field::bytes).sum::<usize>();
+        let composite = |composite: &Composite| {
+            size_of::<Composite>() + composite.name.len() + composite.types.iter().map(object).sum::<usize>()
+        };
+        size_of::<Self>() + self.root.bytes() + self.composites.iter().map(composite).sum::<usize>()
     }
 
     /// About how many bytes a result has at most, for a value of so many bytes with so many objects in it. Parts of the

@@ -1,6 +1,8 @@
 //! The module as others see it. How projection compares with the reference implementation: `tests/projection`.
 
 mod compose;
+mod costs;
+mod introspection;
 mod operations;
 mod projection;
 

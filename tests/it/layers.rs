@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LAYERS: &[&[&str]] = &[
-    &["ids", "event", "position", "principal", "outcome", "manifest", "pace", "text", "digest"],
+    &["ids", "event", "position", "principal", "outcome", "manifest", "pace", "text", "digest", "budget", "footprint"],
     &["graphql", "protocol", "policy"],
-    &["sandbox", "bus", "outbox", "auth", "componentize", "tasks", "throttle"],
+    &["sandbox", "bus", "outbox", "auth", "componentize", "tasks", "throttle", "aside"],
     &["modules"],
     &["registry"],
     &["delivery", "session"],
