@@ -4,17 +4,19 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::process::finished;
+
 /// Runs `subcast` in a folder of its own; its exit code and what it says on stderr.
 fn refused(folder: &Path, arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_subcast"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_subcast"));
+    command
         .args(arguments)
         .current_dir(folder)
         .env("PATH", folder)
         .env("NO_COLOR", "1")
         .env_remove("SUBCAST_COMPONENTIZE_PY")
-        .env("SUBCAST_SANDBOX_CACHE_DIR", folder.join("cache"))
-        .output()
-        .unwrap();
+        .env("SUBCAST_SANDBOX_CACHE_DIR", folder.join("cache"));
+    let output = finished(&mut command);
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use subcast::deploy::Permission;
 
 use crate::support::host::{Host, deploy, request};
-use crate::support::process::Process;
+use crate::support::process::{Process, finished};
 use crate::support::site::{Site, version};
 use crate::support::{eventually, guests};
 
@@ -134,7 +134,7 @@ impl Signer {
 }
 
 fn subcast(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments).output().unwrap();
+    let output = finished(Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -195,8 +195,8 @@ async fn whoever_is_refused_learns_why_however_large_the_component_is() {
     let url = format!("http://{}", host.address);
     for _ in 0..10 {
         let arguments = ["deploy", component.to_str().unwrap(), "--name", "swap", "--to", &url, "--token", "wrong"];
-        let run = Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments).output();
-        let output = tokio::task::block_in_place(|| run).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_subcast"));
+        let output = tokio::task::block_in_place(|| finished(command.args(arguments)));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains("the credential is wrong"), "{said}");
     }

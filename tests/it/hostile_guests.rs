@@ -14,7 +14,7 @@ use crate::support::attack::{After, Answer, Attack, fine, forged, opaque, payloa
 // What the log may say, with `|` between alternatives: on a slow machine, time is up before memory is.
 const CPU: &str = "more than its 100ms of CPU time";
 const MEMORY: &str = "MemoryError|more than its";
-const WALL: &str = "took longer than 1s";
+const WALL: &str = "took longer than 10s";
 const STACK: &str = "call stack exhausted";
 const UNREACHABLE: &str = "wasm trap: wasm `unreachable` instruction executed";
 const OUTPUT: &str = "returned more than 1048576 bytes";
@@ -57,10 +57,15 @@ async fn guests_that_take_too_much_are_stopped() {
             opaque("recursesWithoutLimit", "recursion through C with the limit lifted", STACK),
             opaque("parsesDeepJson", "json.loads of a million brackets", STACK),
             opaque("parsesDeepCode", "eval of a million signs", "MemoryError"),
-            opaque("returnsDeep", "a value of 50,000 levels", "more than 100 levels|more than its"),
+            // Where Python frees it while it is still nested in the stack of its collector, the stack ends first.
+            opaque(
+                "returnsDeep",
+                "a value of 50,000 levels",
+                "more than 100 levels|more than its|call stack exhausted",
+            ),
             opaque("returnsText", "a value of 40 MB", "1,048,576 is the limit|more than its"),
             opaque("returnsMany", "a list of two million", "1,048,576 is the limit|more than its"),
-            opaque("returnsShared", "2**60 leaves in a few hundred bytes", CPU),
+            opaque("returnsShared", "2**60 leaves in a few hundred bytes", "1,048,576 is the limit|more than its"),
             opaque("printsAMillionLines", "print, a million times", CPU),
             opaque("printsNothingForEver", "lines that hold no byte, without end", CPU),
             opaque("printsWithoutEnd", "text without an end of line, without end", CPU),

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
 use crate::support::checker::check;
 use crate::support::client::Client;
 use crate::support::host::{Host, request};
-use crate::support::{eventually, guests};
+use crate::support::{eventually, guests, with_enough_time};
 
 const ROOMY: &str = "[delivery]\noutbox = { messages = 100000, bytes = \"64MiB\" }\n";
 
@@ -24,19 +23,39 @@ fn told(message: &Value, field: &str) -> (u64, String) {
     (value["seq"].as_u64().unwrap_or_else(|| panic!("{message}")), value["version"].as_str().unwrap().to_owned())
 }
 
-/// Publishes ticks one by one until told to stop; returns how many.
-fn publishing(host: &Arc<Host>) -> (Arc<AtomicBool>, tokio::task::JoinHandle<u64>) {
-    let (host, stop) = (Arc::clone(host), Arc::new(AtomicBool::new(false)));
-    let stopped = Arc::clone(&stop);
-    let publisher = tokio::spawn(async move {
-        let mut seq = 0;
-        while !stopped.load(Ordering::Relaxed) {
-            seq += 1;
-            host.publish(&[tick(seq)]).await;
-        }
-        seq
-    });
-    (stop, publisher)
+/// A task that publishes ticks one by one, numbered from 1, until it is stopped.
+struct Publishing {
+    stop: Arc<AtomicBool>,
+    published: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Publishing {
+    fn start(host: &Arc<Host>) -> Self {
+        let (stop, published) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (host, stopped, count) = (Arc::clone(host), Arc::clone(&stop), Arc::clone(&published));
+        let task = tokio::spawn(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                let seq = count.load(Ordering::Relaxed) + 1;
+                host.publish(&[tick(seq)]).await;
+                count.store(seq, Ordering::Relaxed);
+            }
+        });
+        Self { stop, published, task }
+    }
+
+    /// Waits until so many more events have been accepted.
+    async fn goes_on(&self, events: u64) {
+        let enough = self.published.load(Ordering::Relaxed) + events;
+        eventually("events are published", || self.published.load(Ordering::Relaxed) >= enough).await;
+    }
+
+    /// Stops; the number of the last event.
+    async fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap();
+        self.published.load(Ordering::Relaxed)
+    }
 }
 
 async fn stop(host: Arc<Host>) {
@@ -72,14 +91,14 @@ async fn events_are_neither_lost_nor_doubled_nor_reordered_by_swaps() {
             }
         }));
     }
-    let (finish, publisher) = publishing(&host);
+    let publishing = Publishing::start(&host);
     for round in 0..9 {
         let report = host.deploy("swap", &versions[round % 3]).await;
         assert_eq!((report["moved"].as_u64(), &report["unchanged"]), (Some(12), &json!(false)), "{report}");
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        // The first of them may have been numbered before the swap; those that follow are for this version.
+        publishing.goes_on(5).await;
     }
-    finish.store(true, Ordering::Relaxed);
-    let last = publisher.await.unwrap();
+    let last = publishing.stop().await;
     // The end, for every reader: one message with the number 0 for each filter.
     let end = |id: u64| json!({"channel": "ticks", "type": "tick", "data": {"seq": 0, "id": id.to_string()}});
     host.publish(&[end(0), end(1), end(2)]).await;
@@ -105,35 +124,39 @@ async fn events_are_neither_lost_nor_doubled_nor_reordered_by_swaps() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_old_version_owes_comes_before_anything_of_the_new_one() {
-    let host = Arc::new(Host::start(&["swap"], "").await);
     let next = guests::version(1).await;
-    host.deploy("swap", &next).await;
-    let (status, _) = host.post("/admin/modules/swap/rollback", &[], b"").await;
-    assert_eq!(status, 200);
-    let mut client = Client::connect(host.address).await;
-    client.subscribed("s", "subscription { slow { seq version } }").await;
-    let event = |seq: u64, ms: u64| json!({"channel": "slow", "type": "slow", "data": {"seq": seq, "ms": ms}});
-    host.publish(&[event(1, 800)]).await;
-    let swap = {
-        let host = Arc::clone(&host);
-        tokio::spawn(async move { host.deploy("swap", &next).await })
-    };
-    // Live as soon as the generation counts one more, although the old version still has something to say.
-    eventually("the new version is live", || host.runtime.generation().number == 4).await;
-    assert!(!swap.is_finished(), "the old version should still be working, so the test shows nothing");
-    let quick: Vec<_> = (2..=5).map(|seq| event(seq, 0)).collect();
-    host.publish(&quick).await;
-    let mut seen = Vec::new();
-    for _ in 0..5 {
-        seen.push(told(&client.message().await, "slow"));
-    }
-    let expected: Vec<_> =
-        (1..=5).map(|seq| (seq, if seq == 1 { "version-0000" } else { "version-0001" }.to_owned())).collect();
-    assert_eq!(seen, expected);
-    let report = swap.await.unwrap();
-    assert!(report["ms"]["drained"].as_u64() > report["ms"]["live"].as_u64(), "{report}");
-    drop(client);
-    stop(host).await;
+    let module = guests::table("swap", "wall = \"60s\"").await;
+    with_enough_time(async |ms| {
+        let host = Arc::new(Host::start(&["swap"], &module).await);
+        host.deploy("swap", &next).await;
+        let (status, _) = host.post("/admin/modules/swap/rollback", &[], b"").await;
+        assert_eq!(status, 200);
+        let mut client = Client::connect(host.address).await;
+        client.subscribed("s", "subscription { slow { seq version } }").await;
+        let event = |seq: u64, ms: u64| json!({"channel": "slow", "type": "slow", "data": {"seq": seq, "ms": ms}});
+        host.publish(&[event(1, ms)]).await;
+        let swap = {
+            let (host, next) = (Arc::clone(&host), next.clone());
+            tokio::spawn(async move { host.deploy("swap", &next).await })
+        };
+        // Live as soon as the generation counts one more, although the old version still has something to say.
+        eventually("the new version is live", || host.runtime.generation().number == 4).await;
+        let still_owes = host.runtime.delivery().metrics().deliveries.get() == 0;
+        let quick: Vec<_> = (2..=5).map(|seq| event(seq, 0)).collect();
+        host.publish(&quick).await;
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            seen.push(told(&client.message().await, "slow"));
+        }
+        let expected: Vec<_> =
+            (1..=5).map(|seq| (seq, if seq == 1 { "version-0000" } else { "version-0001" }.to_owned())).collect();
+        assert_eq!(seen, expected);
+        let report = swap.await.unwrap();
+        drop(client);
+        stop(host).await;
+        still_owes && report["ms"]["drained"].as_u64() > report["ms"]["live"].as_u64()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,24 +166,28 @@ async fn who_comes_and_goes_during_a_swap_misses_nothing() {
     for version in &versions {
         host.deploy("swap", version).await;
     }
-    let (finish, publisher) = publishing(&host);
-    let swaps = Arc::new(AtomicUsize::new(0));
+    let publishing = Publishing::start(&host);
+    let (finish, swaps) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let swapping = {
         let (host, finish, swaps) = (Arc::clone(&host), Arc::clone(&finish), Arc::clone(&swaps));
         tokio::spawn(async move {
             while !finish.load(Ordering::Relaxed) {
-                host.deploy("swap", &versions[swaps.fetch_add(1, Ordering::Relaxed) % 2]).await;
+                host.deploy("swap", &versions[swaps.load(Ordering::Relaxed) % 2]).await;
+                swaps.fetch_add(1, Ordering::Relaxed);
             }
         })
     };
-    while swaps.load(Ordering::Relaxed) < 6 {
+    for visit in 0..6 {
+        let before = swaps.load(Ordering::Relaxed);
         let mut client = Client::connect(host.address).await;
         client.subscribe("a", "subscription { tick { seq } }").await;
         client.subscribe("b", "subscription { tick(id: \"1\") { seq version } }").await;
         let mut received = BTreeMap::from([("a", Vec::new()), ("b", Vec::new())]);
-        for _ in 0..60 {
+        // Until both have got something to compare, and a swap that began after the client came is complete.
+        while received.values().any(|numbers| numbers.len() < 10) || swaps.load(Ordering::Relaxed) < before + 2 {
+            assert!(!swapping.is_finished(), "no more versions are deployed");
             let message = client.message().await;
-            let seq = message["payload"]["data"]["tick"]["seq"].as_u64().unwrap();
+            let seq = message["payload"]["data"]["tick"]["seq"].as_u64().unwrap_or_else(|| panic!("{message}"));
             received.get_mut(message["id"].as_str().unwrap()).unwrap().push(seq);
         }
         // From the first that it got to the last one, everything that is for it.
@@ -170,14 +197,14 @@ async fn who_comes_and_goes_during_a_swap_misses_nothing() {
             assert_eq!(check(&expected, numbers), [], "{operation}");
         }
         // Half of them say that they go.
-        if received["a"][0] % 2 == 0 {
+        if visit % 2 == 0 {
             client.send(json!({"id": "a", "type": "complete"})).await;
             client.send(json!({"id": "b", "type": "complete"})).await;
         }
     }
     finish.store(true, Ordering::Relaxed);
-    publisher.await.unwrap();
     swapping.await.unwrap();
+    publishing.stop().await;
     let registry = &host.runtime.services().registry;
     eventually("nothing is left behind", || registry.is_empty()).await;
     stop(host).await;

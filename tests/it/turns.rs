@@ -1,7 +1,6 @@
 //! Swaps that come at once, or while somebody subscribes: who comes first, and who waits for whom.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -10,7 +9,7 @@ use subcast::deploy::Permission;
 use crate::support::client::Client;
 use crate::support::component::{Act, Handmade};
 use crate::support::host::{Host, deploy};
-use crate::support::{eventually, guests};
+use crate::support::{eventually, guests, with_enough_time};
 
 async fn stop(host: Arc<Host>) {
     Arc::into_inner(host).expect("nobody else holds the host").stop().await;
@@ -42,89 +41,129 @@ async fn deployments_at_the_same_time_come_one_after_the_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_that_nobody_waits_for_any_more_is_completed() {
     let next = guests::version(1).await;
-    // The client does not read meanwhile, and must not be closed for that: it would take its places in rosters along.
-    let host = Host::start(&["swap"], "[server]\nping_interval = \"10m\"\n").await;
-    let before = Arc::downgrade(&host.runtime.generation());
-    let mut client = Client::connect(host.address).await;
-    client.subscribed("t", "subscription { slow { seq version } }").await;
-    host.emit("slow", "slow", json!({"seq": 1, "ms": 900})).await;
-    let deployer = Arc::clone(host.runtime.deployer());
-    let swap = tokio::spawn(async move { deployer.deploy_file("swap", &next, Permission::default()).await });
-    eventually("the next version is live", || host.runtime.generation().number == 2).await;
-    swap.abort();
-    assert!(swap.await.is_err_and(|error| error.is_cancelled()), "it had ended: nothing was given up");
-    // What the old version owes, and then it goes.
-    let answer = json!({"data": {"slow": {"seq": 1, "version": "version-0000"}}});
-    assert_eq!(client.next("t").await, answer);
-    eventually("the generation before is gone", || before.upgrade().is_none()).await;
-    // It is on record, too.
-    host.runtime.deployer().rollback("swap", None, Permission::default()).await.unwrap();
-    assert_eq!(host.runtime.generation().number, 3);
-    host.stop().await;
+    let module = guests::table("swap", "wall = \"60s\"").await;
+    with_enough_time(async |ms| {
+        // The client does not read meanwhile, and must not be closed for that: it would take its places in rosters along.
+        let host = Host::start(&["swap"], &format!("[server]\nping_interval = \"10m\"\n{module}")).await;
+        let before = Arc::downgrade(&host.runtime.generation());
+        let mut client = Client::connect(host.address).await;
+        client.subscribed("t", "subscription { slow { seq version } }").await;
+        host.emit("slow", "slow", json!({"seq": 1, "ms": ms})).await;
+        let (deployer, next) = (Arc::clone(host.runtime.deployer()), next.clone());
+        let swap = tokio::spawn(async move { deployer.deploy_file("swap", &next, Permission::default()).await });
+        eventually("the next version is live", || host.runtime.generation().number == 2).await;
+        swap.abort();
+        let is_given_up = swap.await.is_err_and(|error| error.is_cancelled());
+        // What the old version owes, and then it goes.
+        let answer = json!({"data": {"slow": {"seq": 1, "version": "version-0000"}}});
+        assert_eq!(client.next("t").await, answer);
+        eventually("the generation before is gone", || before.upgrade().is_none()).await;
+        // It is on record, too.
+        host.runtime.deployer().rollback("swap", None, Permission::default()).await.unwrap();
+        assert_eq!(host.runtime.generation().number, 3);
+        drop(client);
+        host.stop().await;
+        is_given_up
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_does_not_wait_for_versions_that_are_only_on_their_way() {
     let (bad, better) = (guests::version(1).await, guests::version(2).await);
-    let folder = tempfile::tempdir().unwrap();
-    let store = folder.path().join("store");
-    let host = Arc::new(Host::start(&["swap"], &format!("[admin]\nstore = {store:?}\n")).await);
-    host.deploy("swap", &bad).await;
-    // One that takes two seconds to be refused, and one that came after it.
-    let endless = Handmade { describe: Act::Loop, ..Handmade::default() }.encode();
-    let kept = store.join(format!("{}.wasm", hex::encode(Sha256::digest(&endless))));
-    let address = host.address;
-    let first = tokio::spawn(async move { deploy(address, "swap", &endless, "", &[]).await });
-    eventually("the first one has arrived", || kept.exists()).await;
-    let second = {
-        let host = Arc::clone(&host);
-        tokio::spawn(async move { host.deploy("swap", &better).await })
-    };
-    let (status, report) = host.post("/admin/modules/swap/rollback", &[], b"").await;
-    assert_eq!(status, 200, "{report}");
-    assert!(!first.is_finished() && !second.is_finished(), "nobody was on the way, so the test shows nothing");
-    let report: Value = serde_json::from_str(&report).unwrap();
-    assert_eq!(report["generation"], 3, "{report}");
-    let (status, refusal) = first.await.unwrap();
-    assert_eq!((status, &refusal["errors"][0]["extensions"]["stage"]), (422, &json!("start")), "{refusal}");
-    let after = second.await.unwrap();
-    assert_eq!((&after["generation"], &after["previous"]), (&json!(4), &report["digest"]), "{after}");
-    assert!(!kept.exists(), "what was refused is not kept");
-    stop(host).await;
+    // Some that take two seconds each to be refused, as many as may be uploaded beside another one; on a slow machine the
+    // rollback takes longer than one of them.
+    for count in [1, 2, 3, 3, 3] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        let host = Arc::new(Host::start(&["swap"], &format!("[admin]\nstore = {store:?}\n")).await);
+        host.deploy("swap", &bad).await;
+        let (mut first, mut kept) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let schema = format!("type Subscription {{ f: Int }} # {number}");
+            let endless = Handmade { describe: Act::Loop, schema: schema.into_bytes(), ..Handmade::default() }.encode();
+            kept.push(store.join(format!("{}.wasm", hex::encode(Sha256::digest(&endless)))));
+            let address = host.address;
+            first.push(tokio::spawn(async move { deploy(address, "swap", &endless, "", &[]).await }));
+        }
+        let all_refused = || first.iter().all(tokio::task::JoinHandle::is_finished);
+        eventually("they have arrived", || kept.iter().all(|path| path.exists()) || all_refused()).await;
+        // One that comes after them.
+        let second = {
+            let (host, better) = (Arc::clone(&host), better.clone());
+            tokio::spawn(async move { host.deploy("swap", &better).await })
+        };
+        let (status, report) = host.post("/admin/modules/swap/rollback", &[], b"").await;
+        assert_eq!(status, 200, "{report}");
+        let were_on_their_way = !all_refused() && !second.is_finished();
+        let report: Value = serde_json::from_str(&report).unwrap();
+        for first in first {
+            let (status, refusal) = first.await.unwrap();
+            assert_eq!((status, &refusal["errors"][0]["extensions"]["stage"]), (422, &json!("start")), "{refusal}");
+        }
+        let after = second.await.unwrap();
+        assert!(kept.iter().all(|path| !path.exists()), "what was refused is not kept");
+        if were_on_their_way {
+            assert_eq!(report["generation"], 3, "{report}");
+            assert_eq!((&after["generation"], &after["previous"]), (&json!(4), &report["digest"]), "{after}");
+        }
+        stop(host).await;
+        if were_on_their_way {
+            return;
+        }
+    }
+    panic!("the rollback always came after the versions on their way");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_waits_for_a_swap_that_is_under_way() {
     let next = guests::version(1).await;
-    let host = Arc::new(Host::start(&["swap"], "").await);
-    let mut client = Client::connect(host.address).await;
-    client.subscribed("s", "subscription { slow { seq version } }").await;
-    let event = |seq: u64, ms: u64| json!({"channel": "slow", "type": "slow", "data": {"seq": seq, "ms": ms}});
-    host.publish(&[event(1, 900)]).await;
-    let swap = {
-        let host = Arc::clone(&host);
-        tokio::spawn(async move { host.deploy("swap", &next).await })
-    };
-    eventually("the new version is live", || host.runtime.generation().number == 2).await;
-    let back = {
-        let host = Arc::clone(&host);
-        tokio::spawn(async move { host.post("/admin/modules/swap/rollback", &[], b"").await })
-    };
-    host.publish(&[event(2, 0)]).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!swap.is_finished(), "the old version owes nothing, so the test shows nothing");
-    assert_eq!((host.runtime.generation().number, back.is_finished()), (2, false));
-    let report = swap.await.unwrap();
-    let (status, answer) = back.await.unwrap();
-    assert_eq!(status, 200, "{answer}");
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((&answer["generation"], &answer["previous"]), (&json!(3), &report["digest"]));
-    host.publish(&[event(3, 0)]).await;
-    for (seq, version) in [(1, "version-0000"), (2, "version-0001"), (3, "version-0000")] {
-        assert_eq!(client.next("s").await, json!({"data": {"slow": {"seq": seq, "version": version}}}));
-    }
-    drop(client);
-    stop(host).await;
+    let module = guests::table("swap", "wall = \"60s\"").await;
+    with_enough_time(async |ms| {
+        let host = Arc::new(Host::start(&["swap"], &module).await);
+        let mut client = Client::connect(host.address).await;
+        client.subscribed("s", "subscription { slow { seq version } }").await;
+        let event = |seq: u64, ms: u64| json!({"channel": "slow", "type": "slow", "data": {"seq": seq, "ms": ms}});
+        host.publish(&[event(1, ms)]).await;
+        let swap = {
+            let (host, next) = (Arc::clone(&host), next.clone());
+            tokio::spawn(async move { host.deploy("swap", &next).await })
+        };
+        eventually("the new version is live", || host.runtime.generation().number == 2).await;
+        let back = {
+            let host = Arc::clone(&host);
+            tokio::spawn(async move { host.post("/admin/modules/swap/rollback", &[], b"").await })
+        };
+        host.publish(&[event(2, 0)]).await;
+        // As long as the old version owes its answer. Looked at before the answer is looked for, so that an end of the
+        // swap between the two looks is no fault.
+        let mut looks = 0;
+        let answered = || host.runtime.delivery().metrics().deliveries.get() > 0;
+        eventually("the old version answers", || {
+            let (number, is_back) = (host.runtime.generation().number, back.is_finished());
+            let is_over = answered();
+            if !is_over {
+                assert_eq!((number, is_back), (2, false), "the rollback did not wait");
+                looks += 1;
+            }
+            is_over
+        })
+        .await;
+        let report = swap.await.unwrap();
+        let (status, answer) = back.await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((&answer["generation"], &answer["previous"]), (&json!(3), &report["digest"]));
+        host.publish(&[event(3, 0)]).await;
+        for (seq, version) in [(1, "version-0000"), (2, "version-0001"), (3, "version-0000")] {
+            assert_eq!(client.next("s").await, json!({"data": {"slow": {"seq": seq, "version": version}}}));
+        }
+        drop(client);
+        stop(host).await;
+        // Some hundred milliseconds, in which a rollback that does not wait would be done.
+        looks > 20
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

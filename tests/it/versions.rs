@@ -2,14 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use subcast::deploy::Permission;
 
 use crate::support::host::{Host, deploy};
-use crate::support::process::Process;
+use crate::support::process::{Process, finished};
 use crate::support::site::{Site, version};
 use crate::support::{PATIENCE, credential, eventually, guests};
 
@@ -62,10 +62,8 @@ async fn what_was_deployed_survives_a_restart_until_the_file_is_another_one() {
 /// Rolls back by the command line.
 fn rollback(host: &Process) {
     let url = format!("http://{}", host.address);
-    let output = Command::new(env!("CARGO_BIN_EXE_subcast"))
-        .args(["rollback", "swap", "--to", &url, "--json"])
-        .output()
-        .unwrap();
+    let output =
+        finished(Command::new(env!("CARGO_BIN_EXE_subcast")).args(["rollback", "swap", "--to", &url, "--json"]));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["unchanged"], false);
@@ -77,16 +75,26 @@ async fn a_host_that_is_killed_during_a_swap_comes_back_with_a_whole_version() {
     let next = guests::version(1).await;
     let component = std::fs::read(&next).unwrap();
     let mut seen = Vec::new();
-    for delay in [0, 20, 60, 100, 140, 180, 220, 300, 500, 900] {
+    // First after it was answered, which tells how long that takes here; then at moments before.
+    let mut whole = None;
+    for tenths in [20, 0, 1, 2, 3, 4, 5, 6, 8, 10] {
         let host = site.start().await;
         let before = version(&host).await;
         let upload = {
             let (address, component) = (host.address, component.clone());
             tokio::spawn(async move { deploy_or_die(address, component).await })
         };
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-        host.kill().await;
-        let answered = upload.await.unwrap();
+        let began = Instant::now();
+        let answered = if let Some(whole) = whole {
+            tokio::time::sleep(whole * tenths / 10).await;
+            host.kill().await;
+            upload.await.unwrap()
+        } else {
+            let answered = upload.await.unwrap();
+            whole = Some(began.elapsed());
+            host.kill().await;
+            answered
+        };
         let host = site.start().await;
         let after = version(&host).await;
         assert!(["version-0000", "version-0001"].contains(&after.as_str()), "{after}");
@@ -222,10 +230,9 @@ async fn two_hosts_do_not_share_a_store() {
     let site = Site::new("").await;
     let host = site.start().await;
     put(&host, &guests::version(1).await).await;
-    let second = Command::new(env!("CARGO_BIN_EXE_subcast"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--config", site.path("subcast.toml").to_str().unwrap()])
-        .output()
-        .unwrap();
+    let config = site.path("subcast.toml");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap()];
+    let second = finished(Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments));
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("in use by another host") && said.contains("[admin] store"), "{said}");
@@ -239,7 +246,7 @@ async fn operators_see_and_change_versions_by_commands() {
     let host = site.start().await;
     let url = format!("http://{}", host.address);
     let subcast = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments).args(["--to", &url]).output().unwrap();
+        let output = finished(Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments).args(["--to", &url]));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };

@@ -9,11 +9,9 @@ use serde_json::{Value, json};
 
 use super::checker::check;
 use super::client::Client;
-use super::eventually;
 use super::process::Process;
+use super::{HOSTILE_WALL, ON_TIME, eventually};
 
-/// Well above what a healthy event takes on a busy machine, and below what any hostile call is given.
-const ON_TIME: Duration = Duration::from_millis(800);
 /// Bytes that a whole series may put into the log. Each module may write 64 KiB per second, and failures are told.
 const LOG_BYTES: usize = 3 << 20;
 /// Lines that one field may put into the log by itself: 64 KiB, at 128 bytes each, in each of the two seconds that a call of
@@ -94,7 +92,8 @@ pub fn refusal(field: &str, message: &str, extensions: Value) -> Value {
 /// Runs the rows, and returns how many lines of the guest were left out of the log.
 pub async fn prove(guest: &str, attacks: Vec<Attack>) -> f64 {
     // One instance, so that whatever a row leaves behind is where the next one runs.
-    let host = Process::serve_with(&[("engine", ""), (guest, "instances = 1")]).await;
+    let lines = format!("instances = 1\n{HOSTILE_WALL}");
+    let host = Process::serve_with(&[("engine", ""), (guest, &lines)]).await;
     let mut neighbour = Neighbour::start(&host).await;
     let fields: std::collections::BTreeSet<_> = attacks.iter().map(|attack| attack.field).collect();
     // The log tells 50 failures of a module per second in full, and a row has three at most.

@@ -32,6 +32,11 @@ pub async fn built(name: &str) -> PathBuf {
     output
 }
 
+/// The table of a module in a configuration, with these additional lines.
+pub async fn table(name: &str, lines: &str) -> String {
+    format!("[[module]]\nname = \"{name}\"\npath = \"{}\"\n{lines}\n", built(name).await.display())
+}
+
 /// Another version of a guest: each of these texts of the component replaced by one of equal length. Texts that Python
 /// looks up by hash must not be among them, since hashes are part of the component, too.
 pub async fn patched(name: &str, label: &str, replacements: &[(&str, &str)]) -> PathBuf {

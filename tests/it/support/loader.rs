@@ -10,6 +10,7 @@ use subcast::sandbox::{Config, Limits, LoadError, Module, Sandbox};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::sandbox::limits;
 use super::{PATIENCE, eventually};
 
 /// A sandbox with a cache of its own: what is loaded here would drive the other tests' modules out.
@@ -28,7 +29,7 @@ impl Loader {
             cache_dir: Some(folder.path().join("cache")),
             compiler: Some(vec![env!("CARGO_BIN_EXE_subcast").into(), "compile".into()]),
         };
-        let limits = Limits { instances: 1, ..Limits::default() };
+        let limits = Limits { instances: 1, ..limits() };
         Self { sandbox: Sandbox::start(config).unwrap(), folder, limits }
     }
 

@@ -117,6 +117,20 @@ impl Process {
     }
 }
 
+/// Runs a command to its end, which must come in time.
+pub fn finished(command: &mut std::process::Command) -> std::process::Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let (done, ended) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    let output = ended.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        // It has not been waited for, so the number is still its own.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        panic!("{command:?} does not end");
+    });
+    output.unwrap()
+}
+
 /// Reads to the end, so that the process never blocks on a pipe.
 fn collect(stream: impl AsyncRead + Unpin + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
     tokio::spawn(async move {

@@ -56,15 +56,25 @@ impl Bench {
 
     /// The value of a metric without its prefix, summed over labels that contain `label`.
     pub fn metric(&self, name: &str, label: &str) -> u64 {
-        let mut registry = prometheus_client::registry::Registry::default();
-        self.sandbox.metrics().register(&mut registry);
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        let lines = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
-        });
-        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        metric(&self.sandbox, name, label)
     }
+}
+
+/// The limits of a test that is not about them. Those on the wall are long: it passes while others compute, too.
+pub fn limits() -> Limits {
+    Limits { wall: PATIENCE, patience: PATIENCE, ..Limits::default() }
+}
+
+/// The value of a sandbox's metric without its prefix, summed over labels that contain `label`.
+pub fn metric(sandbox: &Sandbox, name: &str, label: &str) -> u64 {
+    let mut registry = prometheus_client::registry::Registry::default();
+    sandbox.metrics().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let lines = text.lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
+    });
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 pub async fn answer(answered: oneshot::Receiver<Vec<Outcome>>) -> Vec<Outcome> {
