@@ -11,6 +11,7 @@ export SUBCAST_TEST_PYTHON := $(CURDIR)/.venv/bin/python
 export SUBCAST_COMPONENTIZE_PY := $(CURDIR)/.venv/bin/componentize-py
 export DEMO_SECONDS ?= 0
 export DEMO_PORT ?= 8000
+ROUNDS ?= 10
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= $(shell date +%s)
 
@@ -59,6 +60,11 @@ fuzz: $(RUST_READY) $(PYTHON_READY) ## load damaged components; FUZZ_SECONDS=60,
 	SUBCAST_FUZZ_SECONDS=$(FUZZ_SECONDS) SUBCAST_FUZZ_SEED=$(FUZZ_SEED) \
 		cargo test --locked --test it -- --nocapture --test-threads 1 \
 		damage::damaged_components damage::a_real_component
+
+.PHONY: test-busy
+test-busy: binary $(NODE_READY) $(EMBEDDING)/.ready ## each suite ROUNDS=10 times while a process keeps a core busy; some hours
+	cargo test --locked --test it --no-run
+	$(BIN)/python scripts/busy.py --rounds $(ROUNDS)
 
 .PHONY: clean
 clean: ## remove everything that make has made
