@@ -63,7 +63,6 @@ impl Aside {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
     use std::task::{Context, Waker};
     use std::time::Duration;
 
@@ -72,7 +71,7 @@ mod tests {
     #[tokio::test]
     async fn pieces_are_done_one_at_a_time_and_in_their_order() {
         let aside = Aside::start("test").unwrap();
-        let (began, order) = mpsc::channel();
+        let (began, order) = sync_channel(100);
         let pieces = (0..100).map(|number| {
             let began = began.clone();
             let piece = aside.run(move || began.send(number).unwrap());
@@ -93,10 +92,10 @@ mod tests {
     async fn a_piece_that_nobody_waits_for_any_more_is_left_out() {
         let aside = Aside::start("test").unwrap();
         let mut context = Context::from_waker(Waker::noop());
-        let (release, wait) = mpsc::channel::<()>();
-        let mut first = Box::pin(aside.run(move || wait.recv_timeout(Duration::from_secs(60)).unwrap()));
+        let (release, wait) = sync_channel::<()>(1);
+        let mut first = Box::pin(aside.run(move || wait.recv_timeout(Duration::from_mins(1)).unwrap()));
         assert!(first.as_mut().poll(&mut context).is_pending());
-        let (ran, runs) = mpsc::channel::<()>();
+        let (ran, runs) = sync_channel::<()>(1);
         let mut second = Box::pin(aside.run(move || ran.send(()).unwrap()));
         assert!(second.as_mut().poll(&mut context).is_pending());
         drop(second);

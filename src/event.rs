@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::budget::Charge;
+
 /// Where events are published and listened to, for example `users` or `orders:42`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Channel(Arc<str>);
@@ -51,4 +53,27 @@ pub struct Event {
     pub data: Box<str>,
     /// The same payload, parsed: what filters and policies read.
     pub value: Value,
+    /// For its memory, until nobody has the event any more.
+    pub charge: EventCharge,
+}
+
+/// What an event's memory was charged to, if it was: all events of one request share a charge. No part of what happened, so
+/// all are equal.
+#[derive(Clone, Debug, Default)]
+pub struct EventCharge {
+    _charge: Option<Arc<Charge>>,
+}
+
+impl EventCharge {
+    /// Shares this charge.
+    #[must_use]
+    pub fn new(charge: Arc<Charge>) -> Self {
+        Self { _charge: Some(charge) }
+    }
+}
+
+impl PartialEq for EventCharge {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }

@@ -118,11 +118,10 @@ impl Engine {
         let services = self.runtime.services();
         let generation = services.registry.generation();
         let query = format!("subscription {selection}");
-        let plan = match generation.documents.prepare(&query, None, &Map::new()) {
-            Ok(Request::Subscription(plan)) => plan,
+        let (plan, source) = match generation.documents.prepare_to_keep(&query, None, &Map::new()) {
+            Ok((Request::Subscription(plan), source)) => (plan, source),
             other => panic!("{query}: {other:?}"),
         };
-        let source = generation.documents.source(&query, None, &Map::new());
         let outbox = Arc::new(Outbox::new(services.outbox));
         let operation = Arc::new(Operation::new(OperationId::new("1")));
         let subscriber = Subscriber { principal, operation, outbox: Arc::clone(&outbox) };

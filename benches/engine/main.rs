@@ -114,6 +114,7 @@ fn user_event(n: u64) -> Event {
         source: "bench".into(),
         data: value.to_string().into(),
         value,
+        charge: subcast::event::EventCharge::default(),
     }
 }
 

@@ -16,6 +16,7 @@ fn event(channel: &str, source: &str, id: &str) -> Event {
         source: source.into(),
         data: "{}".into(),
         value: serde_json::json!({}),
+        charge: crate::event::EventCharge::default(),
     }
 }
 

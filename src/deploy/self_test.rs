@@ -68,5 +68,6 @@ fn event(field: &FieldManifest, example: &str, value: Value) -> Event {
         source: "subcast".into(),
         data: example.into(),
         value,
+        charge: crate::event::EventCharge::default(),
     }
 }

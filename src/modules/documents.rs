@@ -1,5 +1,6 @@
 //! Parsed documents of one generation, cached: clients send the same few texts over and over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quick_cache::Weighter;
@@ -13,6 +14,10 @@ const DOCUMENTS: usize = 1_000;
 const TEXT_BYTES: u64 = 512 * 1024;
 const RESPONSES: usize = 64;
 const RESPONSE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes of a document that is parsed, validated and compiled within a millisecond, and of one that only has to be compiled.
+const QUICK: usize = 4 << 10;
+const QUICK_IF_KNOWN: usize = 32 << 10;
 
 /// Parses, validates and remembers documents; computes and remembers introspection.
 #[derive(Debug)]
@@ -36,8 +41,26 @@ struct Parsed {
 pub struct Source {
     text: Arc<str>,
     operation_name: Option<Box<str>>,
-    /// JSON object text; `None` if there are none.
+    /// JSON object text with the variables that the operation declares; `None` if there are none. As they were given:
+    /// another schema may have other types and defaults for them.
     variables: Option<Box<str>>,
+}
+
+impl Source {
+    fn new(parsed: &Parsed, operation_name: Option<&str>, variables: &Map<String, Value>) -> Self {
+        let declared = parsed.document.declared(operation_name);
+        let declared = |name: &String| declared.contains(&name.as_str());
+        let kept: BTreeMap<_, _> = variables.iter().filter(|(name, _)| declared(name)).collect();
+        let variables = (!kept.is_empty()).then(|| json!(kept).to_string().into());
+        Self { text: Arc::clone(&parsed.text), operation_name: operation_name.map(Box::from), variables }
+    }
+
+    /// Bytes that it takes while it is kept, its document included: others may share that, and be gone first.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
+        size_of::<Self>() + self.text.len() + text(&self.operation_name) + text(&self.variables)
+    }
 }
 
 /// What a request amounts to.
@@ -68,13 +91,33 @@ impl Documents {
         operation_name: Option<&str>,
         variables: &Map<String, Value>,
     ) -> Result<Request, Vec<GraphqlError>> {
-        let Parsed { document, .. } = self.parse(text)?;
+        self.parse(text).and_then(|parsed| self.request(&parsed, operation_name, variables))
+    }
+
+    /// The same, and the request in the form in which it is kept for as long as a subscription lives.
+    pub fn prepare_to_keep(
+        &self,
+        text: &str,
+        operation_name: Option<&str>,
+        variables: &Map<String, Value>,
+    ) -> Result<(Request, Source), Vec<GraphqlError>> {
+        let parsed = self.parse(text)?;
+        let request = self.request(&parsed, operation_name, variables)?;
+        Ok((request, Source::new(&parsed, operation_name, variables)))
+    }
+
+    fn request(
+        &self,
+        parsed: &Parsed,
+        operation_name: Option<&str>,
+        variables: &Map<String, Value>,
+    ) -> Result<Request, Vec<GraphqlError>> {
         // Only what names no variables is remembered: the key must not be as large as the client likes.
-        let key = variables.is_empty().then(|| format!("{}\0{text}", operation_name.unwrap_or_default()));
+        let key = variables.is_empty().then(|| response_key(&parsed.text, operation_name));
         if let Some(response) = key.as_ref().and_then(|key| self.responses.get(key)) {
             return Ok(Request::Response(response));
         }
-        match document.prepare(operation_name, variables)? {
+        match parsed.document.prepare(operation_name, variables)? {
             Prepared::Subscription(plan) => Ok(Request::Subscription(plan)),
             Prepared::Response(response) => {
                 let response: Arc<str> = response.into();
@@ -84,14 +127,6 @@ impl Documents {
                 Ok(Request::Response(response))
             }
         }
-    }
-
-    /// The request of [`Documents::prepare`] in the form in which it is kept.
-    #[must_use]
-    pub fn source(&self, text: &str, operation_name: Option<&str>, variables: &Map<String, Value>) -> Source {
-        let text = self.parsed.get(text).map_or_else(|| Arc::from(text), |parsed| parsed.text);
-        let variables = (!variables.is_empty()).then(|| json!(variables).to_string().into());
-        Source { text, operation_name: operation_name.map(Box::from), variables }
     }
 
     /// The plan of a subscription that another generation has accepted before.
@@ -105,6 +140,15 @@ impl Documents {
         }
     }
 
+    /// Whether [`Documents::prepare`] takes no longer than a thread that serves sockets may: about a millisecond.
+    #[must_use]
+    pub fn is_quick(&self, text: &str, operation_name: Option<&str>, variables: &Map<String, Value>) -> bool {
+        if asks_for_schema(text) {
+            return variables.is_empty() && self.responses.peek(&response_key(text, operation_name)).is_some();
+        }
+        text.len() <= QUICK || (text.len() <= QUICK_IF_KNOWN && self.parsed.peek(text).is_some())
+    }
+
     fn parse(&self, text: &str) -> Result<Parsed, Vec<GraphqlError>> {
         if let Some(parsed) = self.parsed.get(text) {
             return Ok(parsed);
@@ -114,6 +158,18 @@ impl Documents {
         self.parsed.insert(Arc::clone(&parsed.text), parsed.clone());
         Ok(parsed)
     }
+}
+
+fn response_key(text: &str, operation_name: Option<&str>) -> String {
+    format!("{}\0{text}", operation_name.unwrap_or_default())
+}
+
+/// Whether a document may select `__schema` or `__type`. `__typename` alone is no introspection.
+fn asks_for_schema(text: &str) -> bool {
+    text.match_indices("__").any(|(at, _)| {
+        let name = &text[at..];
+        name.starts_with("__schema") || (name.starts_with("__type") && !name.starts_with("__typename"))
+    })
 }
 
 #[derive(Clone, Debug)]

@@ -22,6 +22,7 @@ fn event(data: Value) -> Event {
         source: "shop".into(),
         data: data.to_string().into(),
         value: data,
+        charge: crate::event::EventCharge::default(),
     }
 }
 

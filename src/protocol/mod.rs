@@ -23,7 +23,7 @@ pub mod transport_ws;
 pub use close::{CloseCode, CloseReason};
 pub use frame::{FramePrefix, next_frame};
 pub use output::Output;
-pub use request::Request;
+pub use request::{Request, Unreadable};
 pub use subprotocol::{Subprotocol, negotiate};
 
 #[cfg(test)]

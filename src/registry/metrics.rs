@@ -39,11 +39,17 @@ struct EndLabels {
     reason: EndReason,
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct KeyLabel {
+    key: &'static str,
+}
+
 /// Gauges and counters of the registry.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     live: Family<FieldLabel, Gauge>,
     ended: Family<EndLabels, Counter>,
+    refused: Family<KeyLabel, Counter>,
     predicates_failed: Family<FieldLabel, Counter>,
 }
 
@@ -53,6 +59,11 @@ impl Metrics {
         registry.register("subscriptions", "Live subscriptions", self.live.clone());
         registry.register("subscriptions_ended", "Subscriptions that ended, by reason", self.ended.clone());
         registry.register(
+            "subscriptions_refused",
+            "Subscriptions beyond a bound, by its key in [limits]",
+            self.refused.clone(),
+        );
+        registry.register(
             "predicates_failed",
             "Events withheld from a cohort because its predicate could not be evaluated",
             self.predicates_failed.clone(),
@@ -61,6 +72,11 @@ impl Metrics {
 
     pub(super) fn started(&self, field: &Arc<str>) {
         self.live.get_or_create(&FieldLabel { field: field.to_string() }).inc();
+    }
+
+    /// A subscription was refused for the bound of this key in `[limits]`.
+    pub fn refused(&self, key: &'static str) {
+        self.refused.get_or_create(&KeyLabel { key }).inc();
     }
 
     pub(super) fn ended(&self, field: &Arc<str>, reason: EndReason) {

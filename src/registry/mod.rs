@@ -52,6 +52,25 @@ const UNEVALUATED_PER_SECOND: u32 = 10;
 pub struct Limits {
     /// Live subscriptions per subject.
     pub per_subject: usize,
+    /// Bytes that the subscriptions of a subject keep; see [`kept_bytes`].
+    pub bytes_per_subject: usize,
+}
+
+/// Bytes of a live subscription beside its plan and its source.
+const SUBSCRIPTION: usize = 1024;
+
+/// Bytes that a subscription keeps while it lives: its document, variables, arguments and selection, each as if nothing was
+/// shared, so that the sum over any subscriptions is no less than what they take together.
+#[must_use]
+pub fn kept_bytes(plan: &Plan, source: &Source) -> usize {
+    SUBSCRIPTION + plan.bytes() + source.bytes()
+}
+
+/// What the subscriptions of one subject amount to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Taken {
+    subscriptions: usize,
+    bytes: usize,
 }
 
 /// Why a subscription was refused.
@@ -60,6 +79,14 @@ pub enum SubscribeError {
     /// The subject has too many already.
     #[error("this subject already has {limit} subscriptions, which is the limit; end one first")]
     TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// What the subscriptions of the subject keep would be too much.
+    #[error(
+        "the subscriptions of this subject would keep more than {limit} bytes (documents, variables, arguments and selections), the limit of [limits] bytes_per_subject; end one first"
+    )]
+    TooMuch {
         /// The limit.
         limit: usize,
     },
@@ -105,7 +132,7 @@ struct Shared {
     /// the boundary between two events at which a swap happens.
     rosters: RwLock<Rosters>,
     /// Live subscriptions per subject; only subjects that have some.
-    subjects: DashMap<Arc<str>, usize>,
+    subjects: DashMap<Arc<str>, Taken>,
     limits: Limits,
     metrics: Metrics,
     /// Predicates that could not be evaluated, in the log.
@@ -169,7 +196,7 @@ impl Registry {
         position: impl Fn() -> Position,
     ) -> Result<SubscriptionGuard, SubscribeError> {
         let Subscriber { principal, operation, outbox } = subscriber;
-        let seat = self.take_seat(principal.subject.as_ref())?;
+        let seat = self.take_seat(principal.subject.as_ref(), kept_bytes(&plan, &source))?;
         let field = Arc::clone(&plan.field);
         let standing = Mutex::new(Standing::default());
         let subscription = Arc::new(Subscription { id: SubscriptionId::next(), field, principal, source, standing });
@@ -226,6 +253,12 @@ impl Registry {
         self.shared.rosters.read().live.count()
     }
 
+    /// Bytes that the subscriptions of a subject keep. For inspection.
+    #[must_use]
+    pub fn kept_bytes_of(&self, subject: &str) -> usize {
+        self.shared.subjects.get(subject).map_or(0, |taken| taken.bytes)
+    }
+
     /// Whether nothing at all is left behind: no channel, no subject.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -233,14 +266,28 @@ impl Registry {
         live.is_empty() && next.is_none_or(|(next, _)| next.is_empty()) && self.shared.subjects.is_empty()
     }
 
-    fn take_seat(&self, subject: Option<&Arc<str>>) -> Result<Seat, SubscribeError> {
+    fn take_seat(&self, subject: Option<&Arc<str>>, bytes: usize) -> Result<Seat, SubscribeError> {
         let Some(subject) = subject else { return Ok(Seat(None)) };
-        let limit = self.shared.limits.per_subject;
-        let mut seats = self.shared.subjects.entry(Arc::clone(subject)).or_insert(0);
-        if *seats >= limit {
-            return Err(SubscribeError::TooMany { limit });
+        let Limits { per_subject, bytes_per_subject } = self.shared.limits;
+        let mut taken = self.shared.subjects.entry(Arc::clone(subject)).or_default();
+        let refused = if taken.subscriptions >= per_subject {
+            Some(("subscriptions_per_subject", SubscribeError::TooMany { limit: per_subject }))
+        } else if taken.bytes + bytes > bytes_per_subject {
+            Some(("bytes_per_subject", SubscribeError::TooMuch { limit: bytes_per_subject }))
+        } else {
+            None
+        };
+        if let Some((key, refused)) = refused {
+            self.shared.metrics.refused(key);
+            let is_new = taken.subscriptions == 0;
+            drop(taken);
+            if is_new {
+                self.shared.subjects.remove_if(subject, |_, taken| taken.subscriptions == 0);
+            }
+            return Err(refused);
         }
-        *seats += 1;
-        Ok(Seat(Some((Arc::clone(&self.shared), Arc::clone(subject)))))
+        taken.subscriptions += 1;
+        taken.bytes += bytes;
+        Ok(Seat(Some((Arc::clone(&self.shared), Arc::clone(subject), bytes))))
     }
 }

@@ -61,16 +61,18 @@ impl Subscription {
     }
 }
 
-/// One of the places that a subject may take. Given back on drop.
+/// One of the places that a subject may take, with the bytes that it keeps. Given back on drop.
 #[derive(Debug)]
-pub(super) struct Seat(pub(super) Option<(Arc<Shared>, Arc<str>)>);
+pub(super) struct Seat(pub(super) Option<(Arc<Shared>, Arc<str>, usize)>);
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let Some((shared, subject)) = self.0.take() else { return };
+        let Some((shared, subject, bytes)) = self.0.take() else { return };
         if let Entry::Occupied(mut entry) = shared.subjects.entry(subject) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
+            let taken = entry.get_mut();
+            taken.subscriptions -= 1;
+            taken.bytes -= bytes;
+            if taken.subscriptions == 0 {
                 entry.remove();
             }
         }

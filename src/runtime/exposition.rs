@@ -11,6 +11,7 @@ pub(super) fn registry(services: &Services, delivery: &Delivery, sandbox: &Sandb
     let mut registry = Registry::with_prefix("subcast");
     services.bus.metrics().register(&mut registry);
     services.registry.metrics().register(&mut registry);
+    services.answers.register("introspection_answers", "answers to introspection that are not read yet", &mut registry);
     delivery.metrics().register(&mut registry);
     sandbox.metrics().register(&mut registry);
     registry

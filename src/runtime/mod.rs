@@ -15,9 +15,11 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 
 pub use connections::{Connections, Seat, Taken};
 pub use error::StartError;
-pub use publish::stamp;
+pub use publish::{Publishing, stamp};
 
+use crate::aside::Aside;
 use crate::auth::{Ask, Authenticator};
+use crate::budget::Budget;
 use crate::bus::MemoryBus;
 use crate::delivery::Delivery;
 use crate::deploy::{self, Deployer};
@@ -31,6 +33,12 @@ use config::Config;
 /// For how long connections and requests may take to end on shutdown. Connections are closed within the first seconds.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// Bytes of answers to introspection that clients have not read yet, over all connections.
+const ANSWERS: usize = 64 << 20;
+
+/// Bytes of bodies of `POST /graphql` that arrive at the same time, over all servers of the runtime.
+const QUERY_BODIES: usize = 64 << 20;
+
 /// A running engine: modules loaded, dispatch at work. No port is open yet.
 #[derive(Debug)]
 pub struct Runtime {
@@ -40,6 +48,8 @@ pub struct Runtime {
     sandbox: Sandbox,
     deployer: Arc<Deployer>,
     connections: Connections,
+    publishing: Publishing,
+    query_bodies: Budget,
     /// Connections and requests: stopped first.
     tasks: Tasks,
     /// Dispatch: stopped when nobody is left to be served.
@@ -78,6 +88,9 @@ impl Runtime {
             authenticator: Authenticator::new(&config.auth_config()).asking(ask),
             protocol: Arc::new(config.protocol_config()),
             outbox: config.outbox_limits(),
+            bytes_per_connection: config.limits.bytes_per_connection,
+            aside: Aside::start("subcast-aside").map_err(StartError::Thread)?,
+            answers: Budget::new(ANSWERS),
         });
 
         let (deliver, stopping) = (delivery.clone(), dispatch.stopping().clone());
@@ -99,6 +112,13 @@ impl Runtime {
         let connections = Connections::new(config.limits.connections);
         let mut metrics = exposition::registry(&services, &delivery, &sandbox);
         connections.register(&mut metrics);
+        let publishing = Publishing {
+            memory: Budget::new(config.publish_memory),
+            aside: Aside::start("subcast-publish").map_err(StartError::Thread)?,
+        };
+        publishing.memory.register("publish_memory", "requests to publish, and events on their way", &mut metrics);
+        let query_bodies = Budget::new(QUERY_BODIES);
+        query_bodies.register("graphql_bodies", "bodies of POST /graphql", &mut metrics);
         Ok(Self {
             config,
             services,
@@ -106,6 +126,8 @@ impl Runtime {
             sandbox,
             deployer,
             connections,
+            publishing,
+            query_bodies,
             tasks: Tasks::default(),
             dispatch,
             metrics: Arc::new(Mutex::new(metrics)),
@@ -146,6 +168,18 @@ impl Runtime {
     #[must_use]
     pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// What requests to publish are read with.
+    #[must_use]
+    pub fn publishing(&self) -> &Publishing {
+        &self.publishing
+    }
+
+    /// Memory of the bodies of `POST /graphql`.
+    #[must_use]
+    pub fn query_bodies(&self) -> &Budget {
+        &self.query_bodies
     }
 
     /// Owns the tasks of connections and requests.

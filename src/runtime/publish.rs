@@ -6,12 +6,23 @@ use std::time::{Instant, SystemTime};
 use uuid::Uuid;
 
 use super::Runtime;
+use crate::aside::Aside;
+use crate::budget::Budget;
 use crate::bus::Accepted;
 use crate::delivery::Reached;
 use crate::protocol::publish::{Published, Stamp};
 
 /// After so many events of one request the publisher waits until those who resolve them have room again.
 const BATCH: usize = 256;
+
+/// What requests to publish are read with.
+#[derive(Clone, Debug)]
+pub struct Publishing {
+    /// `[publish] memory`: for bodies, and for events until they are delivered.
+    pub memory: Budget,
+    /// Where large bodies are parsed.
+    pub aside: Aside,
+}
 
 /// What an event gets that came without id or time.
 #[must_use]
@@ -38,6 +49,8 @@ impl Runtime {
                 accepted.published += batch.published;
                 accepted.duplicates += batch.duplicates;
                 owner.delivery.ready(reached).await;
+                // A batch takes a millisecond; who else is served by this thread comes in between.
+                tokio::task::yield_now().await;
             }
             accepted
         });

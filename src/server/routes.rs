@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use super::pages::Told;
 use super::response::{Reply, refusal, text, with_type};
 use super::upgrade::{self, Slot};
 use super::{Shared, admin, events, graphql};
+use crate::budget::{Budget, Charge};
 
 /// For how long a client may take to send the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,17 +72,53 @@ pub(super) fn not_allowed(use_instead: &str, allow: &'static str) -> Reply {
     reply
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(super) async fn read_body(request: Request<Incoming>, limit: usize) -> Result<(HeaderMap, Bytes), Reply> {
+/// A body, and what its memory is charged to.
+pub(super) struct Body {
+    pub(super) headers: HeaderMap,
+    pub(super) content: Vec<u8>,
+    /// Twice the body while it arrives: what it is copied into may have room for as much again.
+    pub(super) charge: Charge,
+}
+
+/// Reads a body of at most `limit` bytes, each charged when it arrives. `key` names the bound of the budget.
+pub(super) async fn read_body(
+    request: Request<Incoming>,
+    limit: usize,
+    budget: &Budget,
+    key: &str,
+) -> Result<Body, Reply> {
     let (head, body) = request.into_parts();
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => Ok((head.headers, body.to_bytes())),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is larger than {limit} bytes")))
+    let read = async {
+        let Some(mut charge) = budget.charge(0) else { return Err(busy(key)) };
+        let (mut body, mut content) = (Limited::new(body, limit), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    refusal(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is larger than {limit} bytes"))
+                } else {
+                    refusal(StatusCode::BAD_REQUEST, "the body could not be read")
+                }
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if !charge.grow(2 * data.len()) {
+                return Err(busy(key));
+            }
+            content.extend_from_slice(&data);
         }
-        Ok(Err(_)) => Err(refusal(StatusCode::BAD_REQUEST, "the body could not be read")),
+        Ok((content, charge))
+    };
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(read) => read.map(|(content, charge)| Body { headers: head.headers, content, charge }),
         Err(_) => Err(refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     }
+}
+
+/// The answer where other requests have taken all memory of this bound.
+pub(super) fn busy(key: &str) -> Reply {
+    let message = format!("requests take all memory that {key} allows; send it again later");
+    let mut reply = refusal(StatusCode::SERVICE_UNAVAILABLE, &message);
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    reply
 }
 
 /// The media type of the body, without parameters, in lower case.

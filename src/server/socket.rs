@@ -174,6 +174,7 @@ impl Driver {
             }
             self.flushed = true;
             self.written = 0;
+            self.session.handle_flushed();
         }
         Poll::Ready(None)
     }

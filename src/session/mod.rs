@@ -5,7 +5,8 @@
 //!
 //! 1. `handle_text`, `handle_binary`, `handle_pong`, `handle_timeout` with what happened;
 //! 2. `handle_outbox` when [`Session::outbox`] is ready;
-//! 3. `poll_decision`, and while it is pending nothing is read: who has not come in yet has nothing to say;
+//! 3. `poll_decision`, and while it is pending nothing is read: the client has not come in yet, or an operation that takes
+//!    long is being prepared beside, and answers keep the order of the messages;
 //! 4. `poll_transmit` until it is empty, and write;
 //! 5. wait for the socket, the outbox, the decision, or [`Session::poll_timeout`].
 //!
@@ -13,20 +14,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
+use crate::aside::Aside;
 use crate::auth::{Authenticator, Decision, Refused, Shown};
+use crate::budget::{Budget, Charge};
 use crate::bus::MemoryBus;
-use crate::graphql::GraphqlError;
+use crate::graphql::{GraphqlError, Plan};
 use crate::ids::{ConnectionId, OperationId};
-use crate::modules::Request as Prepared;
+use crate::modules::{Generation, Request as Prepared, Source};
 use crate::outbox::{self, Item, Operation, Outbox};
 use crate::principal::Principal;
 use crate::protocol::transport_ws::{Config, Connection};
 use crate::protocol::{CloseCode, CloseReason, Output, Request};
-use crate::registry::{EndReason, Registry, SubscribeError, Subscriber, SubscriptionGuard};
+use crate::registry::{EndReason, Registry, SubscribeError, Subscriber, SubscriptionGuard, kept_bytes};
 
 /// What all sessions of a host share.
 #[derive(Debug)]
@@ -41,6 +45,12 @@ pub struct Services {
     pub protocol: Arc<Config>,
     /// Bounds of each connection's outbox.
     pub outbox: outbox::Limits,
+    /// Bytes that the subscriptions of one connection keep; see [`kept_bytes`].
+    pub bytes_per_connection: usize,
+    /// Where operations are prepared that take long.
+    pub aside: Aside,
+    /// For answers to introspection that are not read yet, over all connections.
+    pub answers: Budget,
 }
 
 /// What the driver writes.
@@ -68,9 +78,15 @@ pub struct Session {
     headers: Vec<(String, String)>,
     /// Who it is, while that is being decided.
     deciding: Option<Deciding>,
+    /// An operation, while it is prepared beside.
+    preparing: Option<Preparing>,
     /// Set by a successful `connection_init`.
     principal: Option<Arc<Principal>>,
     subscriptions: HashMap<OperationId, Live>,
+    /// Bytes that they keep.
+    kept: usize,
+    /// For answers in `ready`, or on their way to the socket.
+    answers: Vec<Charge>,
     /// Frames of results, ready to be written, and what the core wanted sent.
     ready: VecDeque<Transmit>,
     /// Bytes of text in `ready`.
@@ -93,10 +109,40 @@ impl fmt::Debug for Deciding {
     }
 }
 
+/// An operation on its way to be prepared.
+struct Preparing {
+    id: OperationId,
+    prepared: Pin<Box<dyn Future<Output = Result<Operable, Vec<GraphqlError>>> + Send>>,
+}
+
+impl fmt::Debug for Preparing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preparing").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// An operation that can be executed.
+enum Operable {
+    Subscription { generation: Arc<Generation>, plan: Plan, source: Source },
+    Answered(Arc<str>),
+}
+
+impl Operable {
+    fn prepare(generation: Arc<Generation>, request: &Request) -> Result<Self, Vec<GraphqlError>> {
+        let Request { query, operation_name, variables, .. } = request;
+        match generation.documents.prepare_to_keep(query, operation_name.as_deref(), variables)? {
+            (Prepared::Response(response), _) => Ok(Self::Answered(response)),
+            (Prepared::Subscription(plan), source) => Ok(Self::Subscription { generation, plan, source }),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Live {
     operation: Arc<Operation>,
     guard: SubscriptionGuard,
+    /// Bytes that it keeps.
+    bytes: usize,
 }
 
 impl Session {
@@ -110,8 +156,11 @@ impl Session {
             services,
             headers,
             deciding: None,
+            preparing: None,
             principal: None,
             subscriptions: HashMap::new(),
+            kept: 0,
+            answers: Vec::new(),
             ready: VecDeque::new(),
             ready_bytes: 0,
             end: EndReason::ConnectionClosed,
@@ -184,13 +233,14 @@ impl Session {
         self.connection.poll_timeout()
     }
 
-    /// Whether it is not decided yet who the client is.
+    /// Whether it is not decided yet who the client is, or an operation is being prepared.
     #[must_use]
     pub fn is_deciding(&self) -> bool {
-        self.deciding.is_some()
+        self.deciding.is_some() || self.preparing.is_some()
     }
 
-    /// Goes on once it is decided who the client is. Pending while it is not; ready if there is nothing to decide.
+    /// Goes on once it is decided who the client is, and once an operation is prepared. Pending while it is not; ready if
+    /// there is nothing to wait for.
     pub fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(deciding) = &mut self.deciding {
             let Poll::Ready(decided) = deciding.decision.as_mut().poll(cx) else { return Poll::Pending };
@@ -203,6 +253,13 @@ impl Session {
             }
             self.advance();
         }
+        while let Some(preparing) = &mut self.preparing {
+            let Poll::Ready(prepared) = preparing.prepared.as_mut().poll(cx) else { return Poll::Pending };
+            if let Some(Preparing { id, .. }) = self.preparing.take() {
+                self.prepared(&id, prepared);
+            }
+            self.advance();
+        }
         Poll::Ready(())
     }
 
@@ -211,8 +268,17 @@ impl Session {
         let transmit = self.ready.pop_front();
         if let Some(Transmit::Text(text)) = &transmit {
             self.ready_bytes -= text.len();
+        } else if transmit.is_none() {
+            self.handle_flushed();
         }
         transmit
+    }
+
+    /// All that was transmitted has left for the client. Implied when [`Session::poll_transmit`] has nothing more.
+    pub fn handle_flushed(&mut self) {
+        if self.ready.is_empty() {
+            self.answers = Vec::new();
+        }
     }
 
     /// Whether something waits to be written.
@@ -226,6 +292,12 @@ impl Session {
     #[must_use]
     pub fn backlog(&self) -> (usize, usize) {
         (self.ready.len(), self.ready_bytes)
+    }
+
+    /// Bytes that its subscriptions keep. For inspection.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.kept
     }
 
     fn send(&mut self, text: String) {
@@ -278,9 +350,15 @@ impl Session {
         if !self.is_current(operation) {
             return false;
         }
-        if let Some(live) = self.subscriptions.remove(&operation.id) {
-            live.guard.end(reason);
-        }
+        self.remove(&operation.id, reason);
+        true
+    }
+
+    /// Ends a subscription, if there is one of this id.
+    fn remove(&mut self, id: &OperationId, reason: EndReason) -> bool {
+        let Some(live) = self.subscriptions.remove(id) else { return false };
+        self.kept -= live.bytes;
+        live.guard.end(reason);
         true
     }
 
@@ -289,7 +367,7 @@ impl Session {
         while let Some(output) = self.connection.poll_output() {
             match output {
                 Output::Authenticate { payload } => self.authenticate(payload),
-                Output::Subscribe { id, request } => self.subscribe(&id, &request),
+                Output::Subscribe { id, request } => self.subscribe(id, request),
                 Output::Unsubscribe { id } => self.unsubscribe(&id),
                 Output::Refresh { authorization } => self.refresh(authorization),
                 Output::Send(text) => self.send(text),
@@ -359,36 +437,69 @@ impl Session {
         }
     }
 
-    fn subscribe(&mut self, id: &OperationId, request: &Request) {
-        let Some(principal) = self.principal.clone() else { return };
+    /// Prepares an operation: here if that is quick, otherwise beside, and nothing is read meanwhile.
+    fn subscribe(&mut self, id: OperationId, request: Request) {
         let generation = self.services.registry.generation();
-        let prepared =
-            generation.documents.prepare(&request.query, request.operation_name.as_deref(), &request.variables);
-        let plan = match prepared {
-            Ok(Prepared::Subscription(plan)) => plan,
-            Ok(Prepared::Response(response)) => {
-                if self.connection.start(id)
-                    && let Some(frame) = self.connection.next(id, &response)
-                {
-                    self.send(frame);
-                    self.connection.complete(id);
-                }
-                return;
+        let Request { query, operation_name, variables, .. } = &request;
+        if generation.documents.is_quick(query, operation_name.as_deref(), variables) {
+            let prepared = Operable::prepare(generation, &request);
+            return self.prepared(&id, prepared);
+        }
+        let aside = self.services.aside.clone();
+        let prepared = Box::pin(async move {
+            match aside.run(move || Operable::prepare(generation, &request)).await {
+                Ok(prepared) => prepared,
+                Err(panicked) => Err(vec![GraphqlError::new(panicked.to_string())]),
             }
-            Err(errors) => return self.refuse(id, &errors),
+        });
+        self.preparing = Some(Preparing { id, prepared });
+        let _ = self.poll_decision(&mut Context::from_waker(std::task::Waker::noop()));
+    }
+
+    fn prepared(&mut self, id: &OperationId, prepared: Result<Operable, Vec<GraphqlError>>) {
+        match prepared {
+            Ok(Operable::Subscription { generation, plan, source }) => self.register(id, &generation, plan, source),
+            Ok(Operable::Answered(response)) => self.answer(id, &response),
+            Err(errors) => self.refuse(id, &errors),
+        }
+    }
+
+    /// Sends the answer of a query. It is as large as the schema, so clients that do not read share a bound.
+    fn answer(&mut self, id: &OperationId, response: &str) {
+        let Some(charge) = self.services.answers.charge(response.len()) else {
+            return self.refuse(id, &[busy()]);
         };
+        if self.connection.start(id)
+            && let Some(frame) = self.connection.next(id, response)
+        {
+            self.answers.push(charge);
+            self.send(frame);
+            self.connection.complete(id);
+        }
+    }
+
+    fn register(&mut self, id: &OperationId, generation: &Arc<Generation>, plan: Plan, source: Source) {
+        let Some(principal) = self.principal.clone() else { return };
+        let Services { bus, registry, bytes_per_connection, .. } = &*self.services;
+        let bytes = kept_bytes(&plan, &source);
+        if self.kept + bytes > *bytes_per_connection {
+            registry.metrics().refused("bytes_per_connection");
+            let message = format!(
+                "the subscriptions of this connection would keep more than {bytes_per_connection} bytes (documents, variables, arguments and selections), the limit of [limits] bytes_per_connection; end one first"
+            );
+            return self.refuse(id, &[GraphqlError::new(message)]);
+        }
         if !self.connection.start(id) {
             return;
         }
         let operation = Arc::new(Operation::new(id.clone()));
         let subscriber = Subscriber { principal, operation: Arc::clone(&operation), outbox: Arc::clone(&self.outbox) };
-        let source = generation.documents.source(&request.query, request.operation_name.as_deref(), &request.variables);
-        let Services { bus, registry, .. } = &*self.services;
         let field = Arc::clone(&plan.field);
-        match registry.subscribe(&generation, plan, source, subscriber, || bus.position()) {
+        match registry.subscribe(generation, plan, source, subscriber, || bus.position()) {
             Ok(guard) => {
                 tracing::debug!(connection = %self.id, subscription = %guard.id(), %field, "subscribed");
-                self.subscriptions.insert(id.clone(), Live { operation, guard });
+                self.kept += bytes;
+                self.subscriptions.insert(id.clone(), Live { operation, guard, bytes });
             }
             Err(SubscribeError::Operation(errors)) => self.refuse(id, &errors),
             Err(error) => self.refuse(id, &[GraphqlError::new(error.to_string())]),
@@ -402,8 +513,7 @@ impl Session {
     }
 
     fn unsubscribe(&mut self, id: &OperationId) {
-        if let Some(live) = self.subscriptions.remove(id) {
-            live.guard.end(EndReason::ClientCompleted);
+        if self.remove(id, EndReason::ClientCompleted) {
             self.outbox.forget(id);
         }
     }
@@ -415,6 +525,12 @@ impl Drop for Session {
             live.guard.end(self.end);
         }
     }
+}
+
+/// The error of an answer for which there is no room.
+#[must_use]
+pub fn busy() -> GraphqlError {
+    GraphqlError::new("too many answers wait for clients that do not read them; try again later")
 }
 
 /// The payload, told how many results were dropped before it. Payloads of the projection are objects without extensions.

@@ -8,7 +8,9 @@ mod projection;
 
 mod access;
 mod bad_input;
+mod budgets;
 mod command_line;
+mod costs;
 mod damage;
 mod decisions;
 mod hostile;

@@ -133,7 +133,7 @@ impl<'s, 'q> Writer<'s, 'q> {
         match (selected.name, definition) {
             ("kind", _) => self.text(kind(definition)),
             ("name", _) => self.text(definition.name()),
-            ("description", _) => self.nullable(definition.description().map(|text| text.as_str())),
+            ("description", _) => self.nullable(definition.description().map(apollo_compiler::Node::as_str)),
             ("fields", ExtendedType::Object(definition)) => {
                 let fields =
                     definition.fields.values().filter(|field| with_deprecated || !is_deprecated(&field.directives));

@@ -1,7 +1,7 @@
 //! What the worst operation within the limits costs: bytes made of it, and time.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -23,10 +23,8 @@ fn a_variable_that_is_used_many_times_is_charged_each_time() {
     // As an ID, in an input object, and in an object of a custom scalar.
     let query = format!("subscription ($a: ID!) {{ user(ids: {}) {{ id }} }}", repeated(3_000, "$a"));
     assert!(refusal(&query, json!({"a": large})).contains("[limits] arguments"));
-    let query = format!(
-        "subscription ($a: [String!]) {{ user(filter: {{id: 1, tags: $a, nested: {{id: 1, tags: $a, nested: {{id: 1, tags: $a, nested: {{id: 2, tags: $a}}}}}}}}) {{ id }} }}"
-    );
-    assert!(refusal(&query, json!({"a": vec!["xy"; 1_500]})).contains("[limits] arguments"));
+    let query = "subscription ($a: [String!]) { user(filter: {id: 1, tags: $a, nested: {id: 1, tags: $a, nested: {id: 1, tags: $a, nested: {id: 2, tags: $a}}}}) { id } }";
+    assert!(refusal(query, json!({"a": vec!["xy"; 1_500]})).contains("[limits] arguments"));
 }
 
 #[test]
@@ -90,7 +88,9 @@ fn errors_of_a_document_quote_little_of_it() {
 }
 
 /// Kinds of documents, each of a size that is given: what takes longest to read, as far as somebody could think of it.
-const KINDS: &[(&str, fn(usize) -> String)] = &[
+type Kind = (&'static str, fn(usize) -> String);
+
+const KINDS: &[Kind] = &[
     ("aliases", |n| user(&many(n, |n| format!("a{n}:id")))),
     ("one field many times", |n| user(&"id ".repeat(n))),
     ("one composite many times", |n| user(&"best { id } ".repeat(n))),
@@ -173,7 +173,7 @@ const KINDS: &[(&str, fn(usize) -> String)] = &[
 ];
 
 fn many(count: usize, write: impl Fn(usize) -> String) -> String {
-    (0..count).map(|n| write(n) + " ").collect()
+    (0..count).map(write).collect::<Vec<_>>().join(" ")
 }
 
 fn user(selection: &str) -> String {
@@ -194,9 +194,9 @@ fn largest(schema: &std::sync::Arc<Schema>, kind: fn(usize) -> String) -> String
     while too_large - fit > 1.max(fit / 16) {
         let middle = if fit == 0 { too_large.isqrt().max(1) } else { fit.midpoint(too_large) };
         if fits(middle) {
-            fit = middle
+            fit = middle;
         } else {
-            too_large = middle
+            too_large = middle;
         }
         if too_large <= 1 {
             break;
@@ -210,14 +210,10 @@ fn no_document_within_the_limits_takes_long() {
     let schema = schema();
     let time = |text: &str| {
         let once = || {
-            let began = std::time::Instant::now();
-            let outcome = match schema.parse(text, &Limits::default()) {
-                Ok(document) => document
-                    .prepare(None, &super::none())
-                    .map_or_else(|e| e[0].message.clone(), |_| "prepared".to_owned()),
-                Err(errors) => format!("refused: {}", errors[0].message),
-            };
-            (began.elapsed(), outcome)
+            let began = Instant::now();
+            let parsed = schema.parse(text, &Limits::default());
+            let _ = parsed.and_then(|document| document.prepare(None, &super::none()));
+            began.elapsed()
         };
         (0..3).map(|_| once()).min().unwrap()
     };
@@ -225,9 +221,7 @@ fn no_document_within_the_limits_takes_long() {
         .iter()
         .map(|(what, kind)| {
             let text = largest(&schema, *kind);
-            let (took, outcome) = time(&text);
-            println!("{took:>10.3?} {what} ({} bytes): {}", text.len(), &outcome[..outcome.floor_char_boundary(110)]);
-            (*what, took)
+            (*what, time(&text))
         })
         .collect();
     // As many tokens as any other, and nothing that is quadratic.
@@ -251,11 +245,12 @@ fn an_enum_is_kept_once_however_often_it_is_selected() {
     let sdl = format!("type Subscription {{ a: A }} type A {{ e: E }} enum E {{ {} }}", values.join(" "));
     let schema = std::sync::Arc::new(Schema::compose(&[SchemaPart { module: "m", sdl: &sdl }]).unwrap());
     let query = format!("subscription {{ a {{ {} }} }}", many(3_000, |n| format!("a{n}:e")));
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let document = schema.parse(&query, &Limits::default()).unwrap();
     let parsed = began.elapsed();
+    let began = Instant::now();
     let Ok(Prepared::Subscription(plan)) = document.prepare(None, &super::none()) else { panic!("a subscription") };
-    let prepared = began.elapsed() - parsed;
+    let prepared = began.elapsed();
     assert!(prepared < parsed * 4 + Duration::from_millis(20), "prepared in {prepared:?}, parsed in {parsed:?}");
     assert!(plan.selection.bytes() < 1 << 20, "{} bytes", plan.selection.bytes());
     let again = document.prepare(None, &super::none()).unwrap();
@@ -264,7 +259,7 @@ fn an_enum_is_kept_once_however_often_it_is_selected() {
 
 #[test]
 fn a_long_alias_on_many_types_is_bounded() {
-    let types: String = (0..200).map(|n| format!("type T{n} implements I {{ a: Int }} ")).collect();
+    let types = many(200, |n| format!("type T{n} implements I {{ a: Int }}"));
     let sdl = format!("type Subscription {{ i: I }} interface I {{ a: Int }} {types}");
     let schema = std::sync::Arc::new(Schema::compose(&[SchemaPart { module: "m", sdl: &sdl }]).unwrap());
     let prepare = |alias: usize| {

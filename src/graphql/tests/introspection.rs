@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::{GraphqlError, Limits, Prepared, Schema, SchemaPart};
 
-/// The query of GraphiQL, Apollo and code generators.
+/// The query of `GraphiQL`, Apollo and code generators.
 pub(super) const STANDARD: &str = r"
     query IntrospectionQuery {
       __schema {
@@ -161,7 +161,6 @@ fn the_standard_query_is_answered_for_any_schema() {
         let response =
             ours(&schema, STANDARD, &json!({}), &Limits::default()).unwrap_or_else(|errors| panic!("{errors:?}"));
         let most = super::super::introspection::most_bytes(&schema);
-        println!("{} bytes of SDL: {} of {most} bytes", schema.sdl().len(), response.len());
         assert!(response.len() * 5 < most * 4, "{} of {most} bytes for {} of SDL", response.len(), schema.sdl().len());
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::Problem;
 use super::members::words;
 use super::{Published, Stamp, rfc3339};
-use crate::event::{Channel, Event};
+use crate::event::{Channel, Event, EventCharge};
 use crate::protocol::nesting::{self, deeper_than};
 
 /// Bytes of an event's channel, type and id.
@@ -53,7 +53,8 @@ impl Draft<'_> {
             }
         };
         let channel = Channel::new(&channel);
-        let event = Event { id, channel, kind: boxed(kind), time, source: boxed(source), data: data.into(), value };
+        let (kind, source, charge) = (boxed(kind), boxed(source), EventCharge::default());
+        let event = Event { id, channel, kind, time, source, data: data.into(), value, charge };
         Ok(Published { event, identified })
     }
 }

@@ -15,6 +15,9 @@ pub struct Config {
     pub max_operations: usize,
     /// Arrays and objects within each other in one message, the message itself included. Default 64, at most 120.
     pub max_depth: usize,
+    /// Memory that variables and extensions of one operation may take, or the payload of `connection_init`: bytes, as
+    /// `footprint` counts them. Default 256 KiB.
+    pub max_inputs: usize,
 }
 
 impl Default for Config {
@@ -25,6 +28,7 @@ impl Default for Config {
             pong_timeout: Duration::from_secs(12),
             max_operations: 100,
             max_depth: 64,
+            max_inputs: 256 * 1024,
         }
     }
 }

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use super::Config;
 use super::keep_alive::{KeepAlive, Silence};
 use super::message::{self, ClientMessage, Malformed, Nesting};
+use crate::footprint;
 use crate::ids::OperationId;
 use crate::protocol::frame::{self, FramePrefix};
-use crate::protocol::request::RawRequest;
+use crate::protocol::request::{RawRequest, Unreadable};
 use crate::protocol::{CloseCode, CloseReason, Output};
 
 /// One `graphql-transport-ws` connection: `handle_*` what happened, command what was decided, then `poll_output` until
@@ -231,6 +232,9 @@ impl Connection {
             let code = CloseCode::TooManyInitialisationRequests;
             return Err(Violation::new(code, "Too many initialisation requests"));
         }
+        if payload.is_some_and(|json| footprint::of_text(json.get()) > self.config.max_inputs) {
+            return Err(Violation::new(CloseCode::BadRequest, "The payload of connection_init is too large"));
+        }
         let payload = payload.map(|json| serde_json::from_str(json.get())).transpose();
         let payload = payload.map_err(|_| Malformed::Invalid)?;
         self.phase = Phase::Authenticating;
@@ -271,6 +275,10 @@ impl Connection {
         } else if nesting == Nesting::TooDeep {
             let message = format!("The message is nested more than {} levels deep", self.config.max_depth);
             self.refuse(&id, &message, "TOO_DEEP");
+        } else if request.footprint() > self.config.max_inputs {
+            let most = self.config.max_inputs;
+            let message = Unreadable::TooLarge { most }.to_string();
+            self.refuse(&id, &message, "TOO_LARGE");
         } else {
             let request = request.build().ok_or(Malformed::Invalid)?;
             place.insert(Operation::Preparing);

@@ -137,6 +137,26 @@ pub(super) static SECTIONS: &[Section] = &[
             key("document.bytes", Is("\"256KiB\""), "Size of an operation's text."),
             key("document.tokens", Is("10000"), "Tokens of an operation."),
             key("document.fields", Is("5000"), "Fields of an operation with fragments expanded: fragments multiply."),
+            key(
+                "arguments",
+                Is("\"256KiB\""),
+                "Memory of an operation's variables as they come, of its coerced variables, and of its coerced arguments: a value takes 64 bytes and its text, an object 640 more. 1,000 UUIDs take 116 KB. Beyond, the operation is refused.",
+            ),
+            key(
+                "bytes_per_connection",
+                Is("\"4MiB\""),
+                "What the subscriptions of one connection may keep: documents, declared variables, arguments and compiled selections. Beyond, the next one is refused.",
+            ),
+            key(
+                "bytes_per_subject",
+                Is("\"32MiB\""),
+                "The same for all connections of one subject. Anonymous clients have the bound of their connection.",
+            ),
+            key(
+                "introspection",
+                Is("true"),
+                "Whether clients may ask for the schema (`__schema`, `__type`). false: such an operation is refused; `__typename` is always answered. An answer has 64 KiB and 32 times the schema's SDL at most, and never more than 16 MiB.",
+            ),
         ],
     },
     Section {
@@ -174,6 +194,11 @@ pub(super) static SECTIONS: &[Section] = &[
                 "anonymous",
                 Is("false"),
                 "Whether everybody who reaches the port may publish. true: POST /events asks for no token.",
+            ),
+            key(
+                "memory",
+                Is("\"256MiB\""),
+                "Memory of all requests to POST /events and of their events until these are delivered: bodies, and what is parsed of them (64 bytes for each JSON value, 640 more for each object). Beyond, a request is answered with 503 and Retry-After; one that can never fit, with 413.",
             ),
         ],
     },

@@ -82,6 +82,8 @@ pub struct Config {
     pub bus: BusKind,
     /// `[publish]`
     pub publish: Publish,
+    /// `[publish] memory`: bytes of all publish requests and of their events.
+    pub publish_memory: usize,
     /// `[admin]`
     pub admin: Admin,
     /// `[sandbox]`
@@ -122,6 +124,7 @@ impl Config {
             outbox: sections::outbox(layers.section("delivery"))?,
             bus: layers.section("bus").read("kind")?,
             publish: Publish::read(layers.section("publish"), &environment)?,
+            publish_memory: layers.section("publish").read::<setting::Size>("memory")?.0,
             admin: Admin::read(layers.section("admin"), &environment, file)?,
             sandbox: sections::sandbox(layers.section("sandbox"), folder)?,
             telemetry: Telemetry::read(layers.section("telemetry"))?,
@@ -160,6 +163,8 @@ impl Config {
             tokens: self.limits.document_tokens,
             depth: self.limits.depth,
             expanded_fields: self.limits.document_fields,
+            arguments: self.limits.arguments,
+            introspection: self.limits.introspection,
             ..graphql::Limits::default()
         }
     }
@@ -186,7 +191,10 @@ impl Config {
     /// For the registry.
     #[must_use]
     pub fn registry_limits(&self) -> registry::Limits {
-        registry::Limits { per_subject: self.limits.subscriptions_per_subject }
+        registry::Limits {
+            per_subject: self.limits.subscriptions_per_subject,
+            bytes_per_subject: self.limits.bytes_per_subject,
+        }
     }
 
     /// For authentication.
@@ -209,6 +217,7 @@ impl Config {
             ping_interval: self.server.ping_interval,
             pong_timeout: self.server.pong_timeout,
             max_operations: self.limits.subscriptions_per_connection,
+            max_inputs: self.limits.arguments,
             ..transport_ws::Config::default()
         }
     }

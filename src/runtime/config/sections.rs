@@ -80,6 +80,14 @@ pub struct Limits {
     pub document_tokens: usize,
     /// Fields of an operation, fragments expanded.
     pub document_fields: usize,
+    /// Bytes of an operation's inputs in memory.
+    pub arguments: usize,
+    /// Bytes that the subscriptions of a connection keep.
+    pub bytes_per_connection: usize,
+    /// Bytes that the subscriptions of a subject keep.
+    pub bytes_per_subject: usize,
+    /// Whether introspection is answered.
+    pub introspection: bool,
 }
 
 /// Who may publish.
@@ -201,6 +209,10 @@ impl Limits {
             document_bytes: settings.read::<Size>("document.bytes")?.0,
             document_tokens: settings.read::<Count>("document.tokens")?.0,
             document_fields: settings.read::<Count>("document.fields")?.0,
+            arguments: settings.read::<Size>("arguments")?.0,
+            bytes_per_connection: settings.read::<Size>("bytes_per_connection")?.0,
+            bytes_per_subject: settings.read::<Size>("bytes_per_subject")?.0,
+            introspection: settings.read("introspection")?,
         })
     }
 }

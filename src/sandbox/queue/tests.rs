@@ -36,6 +36,7 @@ fn piece_of(tenant: Option<&str>, invocations: usize, now: Instant) -> Piece {
         source: "".into(),
         data: "{}".into(),
         value: serde_json::Value::Null,
+        charge: crate::event::EventCharge::default(),
     };
     let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: tenant.map(Arc::from) };
     let job = Job { field: Arc::from("f"), event: Arc::new(event), invocations: vec![invocation; invocations] };

@@ -52,6 +52,7 @@ impl Loader {
             source: "test".into(),
             data: "{}".into(),
             value: json!({}),
+            charge: subcast::event::EventCharge::default(),
         };
         let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None };
         let job = Job { field: Arc::from("f"), event: Arc::new(event), invocations: vec![invocation] };

@@ -107,5 +107,6 @@ fn event(value: Value) -> Event {
         source: "test".into(),
         data: value.to_string().into(),
         value,
+        charge: subcast::event::EventCharge::default(),
     }
 }
