@@ -39,9 +39,7 @@ impl Large {
         let Self { cohort, answer, left, .. } = self;
         left.get_or_insert_with(|| {
             let size = size(&answer.outcome);
-            let groups = cohort.groups.lock();
-            let waiting = groups.iter().filter(|group| group.waits_for(answer.position.offset));
-            let mut left: Vec<_> = waiting.map(|group| Arc::clone(&group.selection)).collect();
+            let mut left = cohort.waiting(answer.position.offset).into_vec();
             // Should there not be room for all, it is for those who want little.
             left.sort_by_cached_key(|selection| std::cmp::Reverse(size.of_result(selection)));
             left
@@ -96,10 +94,7 @@ impl Spent {
     /// Whether an outcome is to be projected beside, since that takes long, or the job has taken long already.
     pub(super) fn is_large(&mut self, cohort: &Cohort, outcome: &Outcome) -> bool {
         let size = size(outcome);
-        let groups = cohort.groups.lock();
-        let bytes = groups.iter().map(|group| size.of_result(&group.selection)).fold(0, usize::saturating_add);
-        drop(groups);
-        self.exceeds(bytes)
+        self.exceeds(cohort.sum(|selection| size.of_result(selection)))
     }
 
     fn exceeds(&mut self, bytes: usize) -> bool {

@@ -19,7 +19,7 @@ use crate::graphql::{Projected, Selection};
 use crate::outbox::{Payload, Pushed};
 use crate::outcome::{Failure, Job, Outcome};
 use crate::pace;
-use crate::registry::{Answer, Cohort, Match, Member, Payloads, PlanGroup, Preparation, Published, Registry, Unfit};
+use crate::registry::{Answer, Cohort, Match, Member, Next, Payloads, Preparation, Published, Registry, Unfit};
 use crate::sandbox::{Held, Module, Sandbox};
 use failure::FailureLog;
 use inbox::{Inbox, Message, Resolved};
@@ -110,7 +110,7 @@ impl Delivery {
         let tickets = cohorts
             .into_iter()
             .map(|cohort| {
-                let ticket = cohort.lane.lock().reserve();
+                let ticket = cohort.reserve();
                 (cohort, ticket)
             })
             .collect();
@@ -158,7 +158,7 @@ impl Delivery {
                     Message::Projected(mut large) => {
                         state.large.finish();
                         if large.left().is_empty() {
-                            large.cohort.lane.lock().fill(large.ticket, large.answer);
+                            large.cohort.fill(large.ticket, large.answer);
                             pushes += self.deliver_next(&large.cohort, &mut state.succession);
                         } else {
                             state.large.push_again(large);
@@ -198,7 +198,7 @@ impl Delivery {
                 state.large.push(Large { module, cohort, ticket, answer, left: None });
                 continue;
             }
-            cohort.lane.lock().fill(ticket, answer);
+            cohort.fill(ticket, answer);
             pushes += self.deliver_next(&cohort, &mut state.succession);
         }
         pushes
@@ -253,12 +253,13 @@ impl Delivery {
             return 0;
         }
         let mut pushes = 0;
-        // This task is the only one that pops, so the order holds although the lock is not kept while delivering.
+        // This task is the only one that takes answers out, so the order holds although the lane is not locked meanwhile.
         let owes_more = loop {
-            let mut lane = cohort.lane.lock();
-            let Some(answer) = lane.pop() else { break !lane.is_empty() };
-            drop(lane);
-            pushes += self.answer(cohort, answer);
+            match cohort.next() {
+                Next::Answer(answer) => pushes += self.answer(cohort, answer),
+                Next::Waiting => break true,
+                Next::Nothing => break false,
+            }
         };
         if !owes_more && let Some(released) = succession.release(cohort) {
             end(released.ended);
@@ -272,19 +273,17 @@ impl Delivery {
 
     /// One answer to all members of the cohort that had joined before the event.
     fn answer(&self, cohort: &Cohort, Answer { position, outcome, payloads, held: _held }: Answer) -> usize {
-        let mut groups = cohort.groups.lock();
         let mut pushes = 0;
-        for group in groups.iter_mut().filter(|group| group.waits_for(position.offset)) {
-            let selection = &group.selection;
-            let ready = payloads.get(selection).cloned();
+        for selection in cohort.waiting(position.offset) {
+            let ready = payloads.get(&selection).cloned();
             let briskly = |value: &str, text: &mut String| selection.project(value, text);
-            if let Some(payload) = ready.or_else(|| self.payload(cohort, selection, &outcome, briskly)) {
+            if let Some(payload) = ready.or_else(|| self.payload(cohort, &selection, &outcome, briskly)) {
                 self.shared.metrics.projections.inc();
-                pushes += self.push(group, &payload, position.offset);
+                pushes += self.push(cohort, &selection, &payload, position.offset);
             }
-            if matches!(outcome, Outcome::Completed(_)) {
-                pushes += complete(group, position.offset);
-            }
+        }
+        if matches!(outcome, Outcome::Completed(_)) {
+            pushes += cohort.complete(position.offset);
         }
         pushes
     }
@@ -317,15 +316,14 @@ impl Delivery {
         }
     }
 
-    fn push(&self, group: &PlanGroup, payload: &Payload, offset: u64) -> usize {
-        let mut dropped = 0;
-        let mut pushed = 0;
-        for member in group.members.values().filter(|member| member.since < offset) {
+    fn push(&self, cohort: &Cohort, selection: &Arc<Selection>, payload: &Payload, offset: u64) -> usize {
+        let (mut dropped, mut pushed) = (0, 0);
+        cohort.fan_out(selection, offset, |member| {
             pushed += 1;
             if let Pushed::Dropped(count) = member.outbox.push(&member.operation, payload) {
                 dropped += count;
             }
-        }
+        });
         self.shared.metrics.deliveries.inc_by(pushed as u64);
         self.shared.metrics.dropped.inc_by(dropped);
         pushed
@@ -349,18 +347,4 @@ fn end(members: Vec<Member>) {
     for Member { operation, outbox, .. } in members {
         outbox.error(&operation, Arc::clone(&errors));
     }
-}
-
-/// Ends the operations of all members that had joined before the event. They get nothing more, even if their session
-/// takes its time to leave the registry.
-fn complete(group: &mut PlanGroup, offset: u64) -> usize {
-    let before = group.members.len();
-    group.members.retain(|_, Member { operation, outbox, since, .. }| {
-        let stays = *since >= offset;
-        if !stays {
-            outbox.complete(operation);
-        }
-        stays
-    });
-    before - group.members.len()
 }

@@ -74,7 +74,7 @@ impl Succession {
     pub(super) fn hand_over(&mut self, handover: Handover, drained: Drained) -> Vec<Member> {
         let drained = Arc::new(drained);
         for cohort in handover.predecessors() {
-            if cohort.lane.lock().is_empty() && !self.holds(&cohort) {
+            if !cohort.owes() && !self.holds(&cohort) {
                 continue;
             }
             let successors = handover.successors(&cohort);
@@ -103,7 +103,7 @@ impl Succession {
         let mut released = Released { cohorts: Vec::new(), ended: predecessor.ended };
         for successor in predecessor.successors {
             let Some(count) = self.held.get_mut(&name(&successor)) else { continue };
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 self.held.remove(&name(&successor));
                 released.cohorts.push(successor);

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
-use super::lane::Lane;
+use super::lane::{Lane, Ticket};
 use super::subscription::Subscription;
 use crate::graphql::Selection;
 use crate::ids::SubscriptionId;
@@ -66,24 +66,35 @@ pub struct Member {
     pub(super) subscription: Arc<Subscription>,
 }
 
-/// Members with equal selections: they share payloads.
+/// Members with equal selections: they share payloads. A group without members does not exist.
 #[derive(Debug)]
-pub struct PlanGroup {
-    /// What they selected.
-    pub selection: Arc<Selection>,
-    /// Who they are.
-    pub members: IndexMap<SubscriptionId, Member>,
+struct PlanGroup {
+    selection: Arc<Selection>,
+    members: IndexMap<SubscriptionId, Member>,
 }
 
 impl PlanGroup {
     /// Whether an event of this offset is for any of the members.
-    #[must_use]
-    pub fn waits_for(&self, offset: u64) -> bool {
+    fn waits_for(&self, offset: u64) -> bool {
         self.members.values().any(|member| member.since < offset)
     }
 }
 
+/// What a cohort's lane has in front.
+#[derive(Debug)]
+pub enum Next {
+    /// The next answer, taken out of the lane.
+    Answer(Answer),
+    /// A place that is reserved and not filled yet.
+    Waiting,
+    /// Nothing is reserved.
+    Nothing,
+}
+
 /// See the module.
+///
+/// Its two locks are private and never held while another lock is taken, with two exceptions: an outbox while results are
+/// pushed, and whatever the caller of [`Cohort::join`] reads.
 #[derive(Debug)]
 pub struct Cohort {
     /// The field.
@@ -97,13 +108,11 @@ pub struct Cohort {
     /// Who the cohort stands for: equal for all members in whatever the access key covers.
     pub principal: Arc<Principal>,
     /// For whom the resolver runs, if its module isolates tenants.
-    pub(super) tenant: Tenant,
+    tenant: Tenant,
     /// Puts answers back into the order of events.
-    pub lane: Mutex<Lane<Answer>>,
+    lane: Mutex<Lane<Answer>>,
     /// By selection; nearly always one.
-    pub groups: Mutex<Vec<PlanGroup>>,
-    /// Where the cohort stands in its bucket of the index, so that leaving needs no search.
-    pub(super) place: AtomicUsize,
+    groups: Mutex<Vec<PlanGroup>>,
 }
 
 impl Cohort {
@@ -115,8 +124,8 @@ impl Cohort {
         principal: Arc<Principal>,
         tenant: Tenant,
     ) -> Self {
-        let (lane, groups, place) = (Mutex::default(), Mutex::default(), AtomicUsize::new(0));
-        Self { field, arguments, arguments_json, access_key, principal, tenant, lane, groups, place }
+        let (lane, groups) = (Mutex::default(), Mutex::default());
+        Self { field, arguments, arguments_json, access_key, principal, tenant, lane, groups }
     }
 
     /// What to ask the resolver.
@@ -131,9 +140,79 @@ impl Cohort {
         self.field.filter.verdict(event, &self.arguments, &self.principal.claims)
     }
 
-    pub(super) fn join(&self, selection: Arc<Selection>, member: Member) {
-        let id = member.subscription.id;
+    /// Takes the next place of the lane, for the answer to an event. Call it in the order of events.
+    pub fn reserve(&self) -> Ticket {
+        self.lane.lock().reserve()
+    }
+
+    /// Fills a place of the lane. A second answer for the same place is ignored.
+    pub fn fill(&self, ticket: Ticket, answer: Answer) {
+        self.lane.lock().fill(ticket, answer);
+    }
+
+    /// The front of the lane.
+    #[must_use]
+    pub fn next(&self) -> Next {
+        let mut lane = self.lane.lock();
+        match lane.pop() {
+            Some(answer) => Next::Answer(answer),
+            None if lane.is_empty() => Next::Nothing,
+            None => Next::Waiting,
+        }
+    }
+
+    /// Whether answers are still to come: a place of the lane is reserved.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        !self.lane.lock().is_empty()
+    }
+
+    /// What the members selected for whom an event of this offset is, each once.
+    #[must_use]
+    pub fn waiting(&self, offset: u64) -> SmallVec<[Arc<Selection>; 1]> {
+        let groups = self.groups.lock();
+        groups.iter().filter(|group| group.waits_for(offset)).map(|group| Arc::clone(&group.selection)).collect()
+    }
+
+    /// The sum of a size over all that is selected.
+    #[must_use]
+    pub fn sum(&self, size: impl Fn(&Selection) -> usize) -> usize {
+        self.groups.lock().iter().map(|group| size(&group.selection)).fold(0, usize::saturating_add)
+    }
+
+    /// Calls `push` for each member that selected exactly this and for whom an event of this offset is. `push` must be
+    /// quick: joins and leaves wait for it.
+    pub fn fan_out(&self, selection: &Arc<Selection>, offset: u64, push: impl FnMut(&Member)) {
+        let groups = self.groups.lock();
+        let group = groups.iter().find(|group| Arc::ptr_eq(&group.selection, selection));
+        let members = group.into_iter().flat_map(|group| group.members.values());
+        members.filter(|member| member.since < offset).for_each(push);
+    }
+
+    /// Ends the operations of all members for whom an event of this offset is; returns how many these were. They have
+    /// left the registry when this returns, even if their sessions take their time to drop the guards.
+    pub fn complete(&self, offset: u64) -> usize {
+        let mut ended = Vec::new();
+        self.groups.lock().retain_mut(|group| {
+            let (before, after): (Vec<_>, Vec<_>) =
+                group.members.drain(..).partition(|(_, member)| member.since < offset);
+            ended.extend(before);
+            group.members.extend(after);
+            !group.members.is_empty()
+        });
+        for (_, Member { operation, outbox, subscription, .. }) in &ended {
+            outbox.complete(operation);
+            subscription.end();
+        }
+        ended.len()
+    }
+
+    /// Enters a member. `member` is called while nothing is delivered to this cohort: an event that is numbered after
+    /// what it reads finds the member.
+    pub(super) fn join(&self, selection: Arc<Selection>, member: impl FnOnce() -> Member) {
         let mut groups = self.groups.lock();
+        let member = member();
+        let id = member.subscription.id;
         if let Some(group) = groups.iter_mut().find(|group| group.selection == selection) {
             group.members.insert(id, member);
         } else {
@@ -153,22 +232,16 @@ impl Cohort {
 
     pub(super) fn leave(&self, id: SubscriptionId) {
         let mut groups = self.groups.lock();
-        if let Some(slot) = groups.iter_mut().position(|group| group.members.swap_remove(&id).is_some())
-            && groups[slot].members.is_empty()
+        let mut left = None;
+        if let Some(at) = groups.iter_mut().position(|group| {
+            left = group.members.swap_remove(&id);
+            left.is_some()
+        }) && groups.get(at).is_some_and(|group| group.members.is_empty())
         {
-            groups.swap_remove(slot);
+            groups.swap_remove(at);
         }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.groups.lock().iter().all(|group| group.members.is_empty())
-    }
-
-    pub(super) fn subscriptions(&self) -> usize {
-        self.groups.lock().iter().map(|group| group.members.len()).sum()
-    }
-
-    pub(super) fn place(&self) -> usize {
-        self.place.load(Ordering::Relaxed)
+        drop(groups);
+        // After the lock: a member may be the last to know its outbox.
+        drop(left);
     }
 }

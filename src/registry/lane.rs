@@ -10,7 +10,7 @@ pub struct Ticket(u64);
 ///
 /// Bounded by who reserves: each open ticket stands for a job in the sandbox, and those are bounded.
 #[derive(Debug)]
-pub struct Lane<T> {
+pub(super) struct Lane<T> {
     /// Ticket of the front slot.
     first: u64,
     slots: VecDeque<Option<T>>,
@@ -24,13 +24,13 @@ impl<T> Default for Lane<T> {
 
 impl<T> Lane<T> {
     /// Takes the next place.
-    pub fn reserve(&mut self) -> Ticket {
+    pub(super) fn reserve(&mut self) -> Ticket {
         self.slots.push_back(None);
         Ticket(self.first + self.slots.len() as u64 - 1)
     }
 
     /// Fills a place. A second answer for the same place is ignored.
-    pub fn fill(&mut self, ticket: Ticket, answer: T) {
+    pub(super) fn fill(&mut self, ticket: Ticket, answer: T) {
         let slot = ticket.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
         if let Some(slot @ None) = slot.and_then(|index| self.slots.get_mut(index)) {
             *slot = Some(answer);
@@ -38,13 +38,12 @@ impl<T> Lane<T> {
     }
 
     /// Whether nothing is reserved.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
     /// The front answer, once it is there.
-    pub fn pop(&mut self) -> Option<T> {
+    pub(super) fn pop(&mut self) -> Option<T> {
         if self.slots.front()?.is_none() {
             return None;
         }

@@ -24,8 +24,8 @@ use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
-pub use cohort::{Answer, Cohort, Member, Payloads, PlanGroup};
-pub use lane::{Lane, Ticket};
+pub use cohort::{Answer, Cohort, Member, Next, Payloads};
+pub use lane::Ticket;
 pub use metrics::{EndReason, Metrics};
 pub use subscription::SubscriptionGuard;
 pub use swap::{Handover, Preparation, Published, Unfit};
@@ -139,7 +139,7 @@ struct Shared {
     unevaluated: Throttle,
 }
 
-/// Those that a swap in preparation cannot serve, each with the reason.
+/// Those that a swap in preparation cannot serve, each with the reason. Locked by itself, never with another lock.
 type Unserved = Arc<Mutex<HashMap<SubscriptionId, (Arc<Subscription>, String)>>>;
 
 #[derive(Clone, Debug)]
@@ -186,7 +186,7 @@ impl Registry {
     /// numbered after this call.
     ///
     /// If another generation has become the live one meanwhile, it is planned again; if another one is about to, it joins
-    /// both. `position` is asked for the event that was numbered last.
+    /// both. `position` is asked for the event that was numbered last, while joining: it must be quick and take no lock.
     pub fn subscribe(
         &self,
         generation: &Arc<Generation>,
@@ -216,23 +216,28 @@ impl Registry {
                 continue;
             }
             let mut standing = subscription.standing.lock();
-            let (operation, since) = (Arc::clone(&operation), position().offset);
-            let member =
-                Member { operation, outbox: Arc::clone(&outbox), since, subscription: Arc::clone(&subscription) };
-            standing.places.push(rosters.live.join(plan, &subscription.principal, member.clone())?);
-            if let (Some((next, unserved)), Some(plan)) = (&rosters.next, next_plan) {
-                let joined = plan
-                    .map_err(SubscribeError::Operation)
-                    .and_then(|plan| next.join(plan, &subscription.principal, member));
-                match joined {
-                    Ok(place) => standing.places.push(place),
-                    Err(error) => {
-                        let unfit = (Arc::clone(&subscription), error.to_string());
-                        unserved.lock().insert(subscription.id, unfit);
-                    }
+            let member = |since| {
+                let (operation, outbox) = (Arc::clone(&operation), Arc::clone(&outbox));
+                Member { operation, outbox, since, subscription: Arc::clone(&subscription) }
+            };
+            let mut since = 0;
+            let live = rosters.live.join(plan, &subscription.principal, subscription.id, || {
+                since = position().offset;
+                member(since)
+            })?;
+            standing.places.push(live);
+            let Some(((next, unserved), plan)) = rosters.next.as_ref().zip(next_plan) else { break };
+            let joined = plan
+                .map_err(SubscribeError::Operation)
+                .and_then(|plan| next.join(plan, &subscription.principal, subscription.id, || member(since)));
+            match joined {
+                Ok(place) => standing.places.push(place),
+                Err(error) => {
+                    drop(standing);
+                    let unfit = (Arc::clone(&subscription), error.to_string());
+                    unserved.lock().insert(subscription.id, unfit);
                 }
             }
-            drop(standing);
             break;
         }
         self.shared.metrics.started(&subscription.field);

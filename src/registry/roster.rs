@@ -5,15 +5,19 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
+use smallvec::SmallVec;
+
 use super::cohort::{Cohort, Member};
-use super::index::FieldIndex;
+use super::index::{self, CohortKey, FieldIndex, Lease, Restrictions};
 use super::metrics::Metrics;
 use super::subscription::Place;
 use super::{Match, SubscribeError};
 use crate::event::{Channel, Event};
 use crate::graphql::{GraphqlError, Plan};
-use crate::modules::Generation;
+use crate::ids::SubscriptionId;
+use crate::modules::{Field, Generation};
 use crate::principal::Principal;
+use crate::sandbox::{Isolation, Module};
 use crate::throttle::Throttle;
 
 /// See the module. A swap builds the next one beside the live one; for that while there are two.
@@ -29,12 +33,17 @@ impl Roster {
         Self { generation, channels: DashMap::new() }
     }
 
-    /// Enters a member. What it listens to, and with whom, follows from its plan and its principal.
+    /// Enters a member. What it listens to, and with whom, follows from its plan and its principal. The place is the
+    /// membership: dropping it ends both.
+    ///
+    /// `member` is called when the cohort is in the index and nothing is delivered to it: an event that is numbered after
+    /// what it reads finds the member.
     pub(super) fn join(
         self: &Arc<Self>,
         plan: Plan,
         principal: &Arc<Principal>,
-        member: Member,
+        id: SubscriptionId,
+        member: impl FnOnce() -> Member,
     ) -> Result<Place, SubscribeError> {
         let Plan { field, arguments, arguments_json, selection } = plan;
         let Some((field, module)) = self.generation.field(&field) else {
@@ -42,29 +51,54 @@ impl Roster {
             return Err(SubscribeError::Operation(vec![missing]));
         };
         let channel = field.channel.expand(&arguments)?;
+        let key = index::key(field, module, Arc::clone(&arguments_json), principal);
+        let leased = self.lease(&channel, field, &key);
+        let (lease, cohort) = leased.unwrap_or_else(|| {
+            let tenant = principal.tenant.as_ref().filter(|_| module.isolation() == Isolation::PerTenant).cloned();
+            let (own, access_key) = (Arc::clone(field), Arc::clone(&key.1));
+            let cohort = Cohort::new(own, arguments, arguments_json, access_key, Arc::clone(principal), tenant);
+            // Made without the channel's lock, since the predicate is evaluated for it.
+            let restrictions = index::restrictions(&cohort);
+            self.enter(&channel, field, module, &key, Arc::new(cohort), restrictions)
+        });
+        // From here on the place gives the lease back, whatever happens.
+        let place = Place::new(Arc::clone(self), channel, cohort, lease, id);
+        place.cohort().join(selection, member);
+        Ok(place)
+    }
+
+    fn lease(&self, channel: &Channel, field: &Arc<Field>, key: &CohortKey) -> Option<(Lease, Arc<Cohort>)> {
+        let mut fields = self.channels.get_mut(channel)?;
+        fields.iter_mut().find(|index| Arc::ptr_eq(&index.field, field))?.lease(key)
+    }
+
+    /// Enters a cohort, unless somebody else has done so meanwhile; then a lease of that one.
+    fn enter(
+        &self,
+        channel: &Channel,
+        field: &Arc<Field>,
+        module: &Arc<Module>,
+        key: &CohortKey,
+        cohort: Arc<Cohort>,
+        restrictions: Option<Restrictions>,
+    ) -> (Lease, Arc<Cohort>) {
         let mut fields = self.channels.entry(channel.clone()).or_default();
-        let slot = fields.iter().position(|index| Arc::ptr_eq(&index.field, field)).unwrap_or_else(|| {
+        let at = fields.iter().position(|index| Arc::ptr_eq(&index.field, field)).unwrap_or_else(|| {
             fields.push(FieldIndex::new(Arc::clone(field), Arc::clone(module)));
             fields.len() - 1
         });
-        let cohort = fields[slot].cohort(arguments, arguments_json, principal);
-        cohort.join(selection, member);
-        drop(fields);
-        Ok(Place { roster: Arc::clone(self), channel, cohort })
+        let index = &mut fields[at];
+        index.lease(key).unwrap_or_else(|| (index.enter(Arc::clone(&cohort), restrictions), cohort))
     }
 
-    /// Takes a member out, and whatever is empty without it.
-    pub(super) fn leave(&self, place: &Place, id: crate::ids::SubscriptionId) {
-        let Entry::Occupied(mut entry) = self.channels.entry(place.channel.clone()) else { return };
-        place.cohort.leave(id);
-        if !place.cohort.is_empty() {
-            return;
-        }
+    /// Takes a lease back, and removes whatever is empty without it.
+    pub(super) fn release(&self, channel: &Channel, field: &Arc<Field>, lease: Lease) {
+        let Entry::Occupied(mut entry) = self.channels.entry(channel.clone()) else { return };
         let fields = entry.get_mut();
-        if let Some(slot) = fields.iter().position(|index| Arc::ptr_eq(&index.field, &place.cohort.field)) {
-            fields[slot].remove(&place.cohort);
-            if fields[slot].is_empty() {
-                fields.swap_remove(slot);
+        if let Some(at) = fields.iter().position(|index| Arc::ptr_eq(&index.field, field)) {
+            fields[at].release(lease);
+            if fields[at].is_empty() {
+                fields.swap_remove(at);
             }
         }
         if fields.is_empty() {
@@ -80,18 +114,21 @@ impl Roster {
         metrics: &Metrics,
         mut with: impl FnMut(Match),
     ) -> bool {
+        let mut matches: SmallVec<[Match; 2]> = SmallVec::new();
         let Some(fields) = self.channels.get(&event.channel) else { return false };
-        let mut found = false;
         for index in fields.iter().filter(|index| index.field.events.accept(&event.kind)) {
             let (cohorts, failed) = index.matching(event, unevaluated);
             if failed > 0 {
                 metrics.predicate_failed(&index.field.name, failed);
             }
             if !cohorts.is_empty() {
-                found = true;
-                with(Match { field: Arc::clone(&index.field), module: Arc::clone(&index.module), cohorts });
+                matches.push(Match { field: Arc::clone(&index.field), module: Arc::clone(&index.module), cohorts });
             }
         }
+        // Submitting takes locks of lanes and of the sandbox, and nobody should wait for those to join a channel.
+        drop(fields);
+        let found = !matches.is_empty();
+        matches.into_iter().for_each(&mut with);
         found
     }
 

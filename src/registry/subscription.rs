@@ -1,4 +1,4 @@
-//! One live subscription: what is kept of it, where it stands, and the one way out.
+//! One live subscription: what is kept of it, its places in rosters, and the one way out.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::cohort::Cohort;
+use super::index::Lease;
 use super::roster::Roster;
 use super::{EndReason, Shared};
 use crate::event::Channel;
@@ -14,12 +15,41 @@ use crate::ids::SubscriptionId;
 use crate::modules::Source;
 use crate::principal::Principal;
 
-/// Where a member stands in a roster.
-#[derive(Clone, Debug)]
+/// A subscription's membership in a cohort of one roster, and the lease that keeps the cohort in the index. Dropping it
+/// ends both; nothing else does.
+#[derive(Debug)]
 pub(super) struct Place {
     pub(super) roster: Arc<Roster>,
-    pub(super) channel: Channel,
-    pub(super) cohort: Arc<Cohort>,
+    channel: Channel,
+    cohort: Arc<Cohort>,
+    /// Taken by the drop alone.
+    lease: Option<Lease>,
+    id: SubscriptionId,
+}
+
+impl Place {
+    pub(super) fn new(
+        roster: Arc<Roster>,
+        channel: Channel,
+        cohort: Arc<Cohort>,
+        lease: Lease,
+        id: SubscriptionId,
+    ) -> Self {
+        Self { roster, channel, cohort, lease: Some(lease), id }
+    }
+
+    pub(super) fn cohort(&self) -> &Arc<Cohort> {
+        &self.cohort
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.cohort.leave(self.id);
+        if let Some(lease) = self.lease.take() {
+            self.roster.release(&self.channel, &self.cohort.field, lease);
+        }
+    }
 }
 
 /// What is kept of a subscription so that a swap can move it.
@@ -32,32 +62,40 @@ pub(super) struct Subscription {
     pub(super) standing: Mutex<Standing>,
 }
 
-/// The places of a subscription. Held while it joins a roster, and not while it leaves.
+/// The places of a subscription. The lock is held while it joins a roster, so that it cannot end in between; places are
+/// dropped without it.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// One, except during a swap.
     pub(super) places: SmallVec<[Place; 1]>,
-    pub(super) left: bool,
+    /// Nothing is to come any more: it joins no other roster.
+    pub(super) ended: bool,
 }
 
 impl Standing {
     /// The cohort in this roster.
     pub(super) fn cohort_in(&self, roster: &Arc<Roster>) -> Option<&Arc<Cohort>> {
-        self.places.iter().find(|place| Arc::ptr_eq(&place.roster, roster)).map(|place| &place.cohort)
+        self.places.iter().find(|place| Arc::ptr_eq(&place.roster, roster)).map(Place::cohort)
     }
 }
 
 impl Subscription {
-    /// Takes its place in this roster away.
+    /// Gives its place in this roster back.
     pub(super) fn leave(&self, roster: &Arc<Roster>) {
-        let place = {
-            let mut standing = self.standing.lock();
-            let at = standing.places.iter().position(|place| Arc::ptr_eq(&place.roster, roster));
-            at.map(|at| standing.places.remove(at))
-        };
-        if let Some(place) = place {
-            roster.leave(&place, self.id);
-        }
+        let mut standing = self.standing.lock();
+        let at = standing.places.iter().position(|place| Arc::ptr_eq(&place.roster, roster));
+        let place = at.map(|at| standing.places.swap_remove(at));
+        drop(standing);
+        drop(place);
+    }
+
+    /// Gives all its places back, and takes no more. A second call does nothing.
+    pub(super) fn end(&self) {
+        let mut standing = self.standing.lock();
+        standing.ended = true;
+        let places = std::mem::take(&mut standing.places);
+        drop(standing);
+        drop(places);
     }
 }
 
@@ -70,8 +108,8 @@ impl Drop for Seat {
         let Some((shared, subject, bytes)) = self.0.take() else { return };
         if let Entry::Occupied(mut entry) = shared.subjects.entry(subject) {
             let taken = entry.get_mut();
-            taken.subscriptions -= 1;
-            taken.bytes -= bytes;
+            taken.subscriptions = taken.subscriptions.saturating_sub(1);
+            taken.bytes = taken.bytes.saturating_sub(bytes);
             if taken.subscriptions == 0 {
                 entry.remove();
             }
@@ -103,15 +141,8 @@ impl SubscriptionGuard {
 
 impl Drop for SubscriptionGuard {
     fn drop(&mut self) {
-        let Subscription { id, field, standing, .. } = &*self.subscription;
-        let places = {
-            let mut standing = standing.lock();
-            standing.left = true;
-            std::mem::take(&mut standing.places)
-        };
-        for place in places {
-            place.roster.leave(&place, *id);
-        }
+        let Subscription { id, field, .. } = &*self.subscription;
+        self.subscription.end();
         self.shared.metrics.ended(field, self.reason);
         tracing::debug!(subscription = %id, %field, reason = ?self.reason, "subscription ended");
     }

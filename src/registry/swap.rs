@@ -97,14 +97,15 @@ impl Preparation {
             Some(plan) => Ok(plan),
             None => self.next.generation.documents.plan(&subscription.source).map_err(SubscribeError::Operation),
         };
-        // Held while joining, so that it cannot leave in between.
+        // Held while joining, so that it cannot end in between.
         let mut standing = subscription.standing.lock();
-        if standing.left || standing.cohort_in(&self.next).is_some() {
+        if standing.ended || standing.cohort_in(&self.next).is_some() {
             return;
         }
-        match planned.and_then(|plan| self.next.join(plan, &subscription.principal, member)) {
+        match planned.and_then(|plan| self.next.join(plan, &subscription.principal, subscription.id, || member)) {
             Ok(place) => standing.places.push(place),
             Err(error) => {
+                drop(standing);
                 let unfit = (Arc::clone(&subscription), error.to_string());
                 self.unserved.lock().insert(subscription.id, unfit);
             }
@@ -114,7 +115,8 @@ impl Preparation {
     /// Live subscriptions that the next generation cannot serve, by field.
     #[must_use]
     pub fn unfit(&self) -> Vec<Unfit> {
-        summary(&self.unserved.lock())
+        let unserved = self.unserved.lock().clone();
+        summary(&unserved)
     }
 
     /// Makes the next roster the live one, between two events. `hand_over` is called at that moment. With subscriptions
@@ -212,7 +214,7 @@ fn members_of(
 
 fn summary(unserved: &HashMap<SubscriptionId, (Arc<Subscription>, String)>) -> Vec<Unfit> {
     let mut fields: BTreeMap<Arc<str>, Unfit> = BTreeMap::new();
-    for (subscription, reason) in unserved.values().filter(|(subscription, _)| !subscription.standing.lock().left) {
+    for (subscription, reason) in unserved.values().filter(|(subscription, _)| !subscription.standing.lock().ended) {
         let field = Arc::clone(&subscription.field);
         let unfit = Unfit { field: Arc::clone(&field), subscriptions: 0, reason: reason.clone() };
         fields.entry(field).or_insert(unfit).subscriptions += 1;
