@@ -7,7 +7,7 @@
 //! |---|---|
 //! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] [`text`] [`digest`] [`pace`] [`budget`] [`footprint`] |
 //! | pure | [`graphql`] [`protocol`] [`policy`] |
-//! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] [`throttle`] [`aside`] |
+//! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] [`throttle`] [`aside`] [`supervision`] |
 //! | meeting | [`modules`] [`registry`] |
 //! | paths | [`delivery`] [`session`] |
 //! | renewal | [`deploy`] |
@@ -24,6 +24,8 @@ pub mod delivery;
 pub mod deploy;
 pub mod digest;
 pub mod event;
+#[doc(hidden)]
+pub mod fault;
 pub mod footprint;
 pub mod graphql;
 pub mod ids;
@@ -43,6 +45,7 @@ pub mod runtime;
 pub mod sandbox;
 pub mod server;
 pub mod session;
+pub mod supervision;
 pub mod tasks;
 pub mod text;
 pub mod throttle;

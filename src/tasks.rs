@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::supervision;
+
 /// Spawns, counts and stops tasks. A cheap handle.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
@@ -18,13 +20,13 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Spawns a task on the current runtime.
+    /// Spawns a task on the current runtime. A panic in it is counted, and ends it alone.
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tracker.spawn(task)
+        self.tracker.spawn(supervision::counted("task", task))
     }
 
     /// Fires when all tasks should come to an end.

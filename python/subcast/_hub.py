@@ -16,6 +16,9 @@ QUESTIONS = 0
 LOG = 1
 """The key of the log; see `src/python/log.rs`."""
 
+FAILED = 2
+"""The key of an engine that cannot go on; see `src/python/hub.rs`."""
+
 _LOOK_AGAIN = 1.0
 """Seconds after which a changed level of the logger is noticed."""
 
@@ -30,10 +33,13 @@ class Listener(Protocol):
 class Hub:
     """Knows who waits for what. Belongs to one event loop; only `wait_for` may be cancelled."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_question: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_question: Callable[[], None], on_failed: Callable[[], None]
+    ) -> None:
         self.native = _native.Hub()
         self.loop = loop
         self._on_question = on_question
+        self._on_failed = on_failed
         self._listeners: dict[int, Listener] = {}
         self._futures: dict[int, asyncio.Future[None]] = {}
         self._pump: threading.Thread | None = None
@@ -94,6 +100,8 @@ class Hub:
                 self._on_question()
             elif key == LOG:
                 _log.deliver()
+            elif key == FAILED:
+                self._on_failed()
             elif (future := self._futures.get(key)) is not None and not future.done():
                 future.set_result(None)
 

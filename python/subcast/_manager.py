@@ -77,6 +77,7 @@ class SubscriptionManager:
         self._hub: Hub | None = None
         self._drivers: set[_Driver] = set()
         self._questions: set[asyncio.Task[None]] = set()
+        self._failing: asyncio.Task[None] | None = None
         self._state = "not started"
         self._published = 0
         _managers.add(self)
@@ -98,7 +99,7 @@ class SubscriptionManager:
         self._warn_of_workers()
         _compiler.install()
         _compiler.point_to_the_builder()
-        hub = Hub(asyncio.get_running_loop(), self._on_questions)
+        hub = Hub(asyncio.get_running_loop(), self._on_questions, self._on_failed)
         self._state = "starting"
         try:
             pending = _native.start(
@@ -131,7 +132,7 @@ class SubscriptionManager:
             self._drivers.clear()
             self._questions.clear()
             hub.close()
-            hub = Hub(asyncio.get_running_loop(), self._on_questions)
+            hub = Hub(asyncio.get_running_loop(), self._on_questions, self._on_failed)
         self._state = "stopping"
         try:
             drivers = list(self._drivers)
@@ -304,6 +305,11 @@ class SubscriptionManager:
             task = hub.loop.create_task(answer(question, decide))
             self._questions.add(task)
             task.add_done_callback(self._questions.discard)
+
+    def _on_failed(self) -> None:
+        """The engine cannot go on, and has said why in the log: clients are told to come back, and publishing raises."""
+        if self._hub is not None and self._state == "running":
+            self._failing = self._hub.loop.create_task(self.stop())
 
     def _warn_of_workers(self) -> None:
         workers = count_workers(sys.argv, os.environ)

@@ -76,7 +76,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     done
 }
 
-/// Ends well when a signal arrives; a second one ends the process at once.
+/// Ends well when a signal arrives; a second one ends the process at once. Ends as a failure when the host cannot go on.
 async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     // From the beginning: one that comes while the modules are loaded counts as soon as they are.
@@ -91,6 +91,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     loop {
         tokio::select! {
             () = signals.next() => break,
+            () = runtime.alarm().raised() => break,
             () = hangups.next() => {
                 let (deployer, stopping) = (Arc::clone(runtime.deployer()), runtime.tasks().stopping().clone());
                 // Ends with the connections; see the watch of files.
@@ -107,6 +108,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
                 tracing::warn!("something took too long to end and was cut off");
             }
             tracing::info!("stopped");
+            if runtime.alarm().is_raised() {
+                return Err(Failure::failed(format!("the host could not go on: {}", runtime.alarm().reason())));
+            }
             Ok(())
         }
         () = signals.next() => std::process::exit(1),

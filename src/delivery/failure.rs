@@ -54,16 +54,7 @@ impl FailureLog {
                 "resolver failed: {}", printable(&failure.message)
             );
         }
-        let mut extensions = Map::new();
-        extensions.insert("code".to_owned(), Value::from("INTERNAL_SERVER_ERROR"));
-        extensions.insert("id".to_owned(), Value::from(id.to_string()));
-        Outcome::Failed(Failure {
-            message: OPAQUE.to_owned(),
-            code: None,
-            extensions: Some(Value::Object(extensions).to_string()),
-            expose: true,
-            traceback: None,
-        })
+        Outcome::Failed(opaque(id))
     }
 
     /// Tells the author that a value does not fit the schema: the client learns it too, but cannot mend it.
@@ -78,6 +69,27 @@ impl FailureLog {
                 "the resolver's value does not fit the schema: {}", first.as_deref().unwrap_or("it is not JSON")
             );
         }
+    }
+}
+
+/// What members get whose answer was lost in a bug of ours. The log has the bug with its own line; this one names the field
+/// and the id that the client reads.
+pub(super) fn internal(field: &Field) -> Failure {
+    let id = ErrorId::random();
+    tracing::error!(error = %id, field = %field.name, "an answer was lost by a bug of Subcast; its subscribers get an error");
+    opaque(id)
+}
+
+fn opaque(id: ErrorId) -> Failure {
+    let mut extensions = Map::new();
+    extensions.insert("code".to_owned(), Value::from("INTERNAL_SERVER_ERROR"));
+    extensions.insert("id".to_owned(), Value::from(id.to_string()));
+    Failure {
+        message: OPAQUE.to_owned(),
+        code: None,
+        extensions: Some(Value::Object(extensions).to_string()),
+        expose: true,
+        traceback: None,
     }
 }
 

@@ -37,6 +37,53 @@ pub(super) enum Message {
     Handover(Handover, Drained),
 }
 
+impl Message {
+    /// The id of the event that it is about, for tests to plant a fault by.
+    pub(super) fn event(&self) -> &str {
+        match self {
+            Self::Resolved(resolved, ..) => &resolved.event.id,
+            Self::Projected(_) | Self::Handover(..) => "",
+        }
+    }
+}
+
+/// A job's way back from the sandbox. If it is dropped unanswered, the job comes back without outcomes, so that no lane
+/// waits for ever.
+#[derive(Debug)]
+pub(super) struct WayBack {
+    inbox: Arc<Inbox>,
+    resolved: Option<Resolved>,
+}
+
+impl WayBack {
+    pub(super) fn new(inbox: &Arc<Inbox>, resolved: Resolved) -> Self {
+        Self { inbox: Arc::clone(inbox), resolved: Some(resolved) }
+    }
+
+    /// Another invocation of the job, for a place in this cohort's lane.
+    pub(super) fn add(&mut self, cohort: Arc<Cohort>, ticket: Ticket) {
+        if let Some(resolved) = &mut self.resolved {
+            resolved.tickets.push((cohort, ticket));
+        }
+    }
+
+    pub(super) fn answer(mut self, outcomes: Vec<Outcome>, held: Held) {
+        self.put(outcomes, held);
+    }
+
+    fn put(&mut self, outcomes: Vec<Outcome>, held: Held) {
+        if let Some(resolved) = self.resolved.take() {
+            self.inbox.put(Message::Resolved(resolved, outcomes, held));
+        }
+    }
+}
+
+impl Drop for WayBack {
+    fn drop(&mut self) {
+        self.put(Vec::new(), Held::default());
+    }
+}
+
 /// Messages that may wait before publishers do.
 const ROOM: usize = 4_096;
 /// No publisher waits for longer.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::graphql::Selection;
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use crate::registry::{Answer, Cohort, Ticket};
 use crate::sandbox::Module;
 
@@ -34,6 +34,12 @@ pub(super) struct Large {
 }
 
 impl Large {
+    /// Nothing more comes of it: those who have no result yet get the failure.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        self.answer.outcome = Outcome::Failed(failure);
+        self.left = Some(Vec::new());
+    }
+
     /// Who waits for a result.
     pub(super) fn left(&mut self) -> &mut Vec<Arc<Selection>> {
         let Self { cohort, answer, left, .. } = self;

@@ -15,14 +15,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::bus::Sequenced;
+use crate::fault;
 use crate::graphql::{Projected, Selection};
 use crate::outbox::{Payload, Pushed};
 use crate::outcome::{Failure, Job, Outcome};
 use crate::pace;
-use crate::registry::{Answer, Cohort, Match, Member, Next, Payloads, Preparation, Published, Registry, Unfit};
+use crate::position::Position;
+use crate::registry::{Answer, Cohort, Match, Member, Next, Payloads, Preparation, Published, Registry, Ticket, Unfit};
 use crate::sandbox::{Held, Module, Sandbox};
+use crate::supervision::caught;
 use failure::FailureLog;
-use inbox::{Inbox, Message, Resolved};
+use inbox::{Inbox, Message, Resolved, WayBack};
 use large::{Large, LargeValues, Spent};
 pub use metrics::Metrics;
 use parking_lot::Mutex;
@@ -80,11 +83,14 @@ impl Delivery {
     /// Starts dispatching one event. Quick, and never waits; call it in the order of the event's channel. Adds the modules
     /// whose resolvers it is for.
     pub fn deliver(&self, sequenced: &Sequenced, reached: &mut Reached) {
-        let found = self.shared.registry.matching(&sequenced.event, |found| {
-            reached.add(&found.module);
-            self.submit(sequenced, found);
+        // A panic must not end the publisher's batch in the middle.
+        let found = caught("publish", || {
+            self.shared.registry.matching(&sequenced.event, |found| {
+                reached.add(&found.module);
+                self.submit(sequenced, found);
+            })
         });
-        if !found {
+        if found == Some(false) {
             let event = &sequenced.event;
             tracing::debug!(event = %event.id, channel = %event.channel, r#type = %event.kind, "no subscription matches this event");
         }
@@ -107,27 +113,21 @@ impl Delivery {
         let Match { field, module, cohorts } = found;
         let invocations: Vec<_> = cohorts.iter().map(|cohort| cohort.invocation()).collect();
         self.shared.metrics.invocations.inc_by(invocations.len() as u64);
-        let tickets = cohorts
-            .into_iter()
-            .map(|cohort| {
-                let ticket = cohort.reserve();
-                (cohort, ticket)
-            })
-            .collect();
         let resolved = Resolved {
             position: sequenced.position,
             event: Arc::clone(&sequenced.event),
             module: Arc::clone(&module),
-            tickets,
+            tickets: Vec::with_capacity(cohorts.len()),
             started: Instant::now(),
         };
-        let inbox = Arc::clone(&self.shared.inbox);
+        let mut way = WayBack::new(&self.shared.inbox, resolved);
+        for cohort in cohorts {
+            let ticket = cohort.reserve();
+            way.add(cohort, ticket);
+        }
+        fault::point("submit", &sequenced.event.id);
         let job = Job { field: Arc::clone(&field.name), event: Arc::clone(&sequenced.event), invocations };
-        self.shared.sandbox.submit(
-            &module,
-            job,
-            Box::new(move |outcomes, held| inbox.put(Message::Resolved(resolved, outcomes, held))),
-        );
+        self.shared.sandbox.submit(&module, job, Box::new(move |outcomes, held| way.answer(outcomes, held)));
     }
 
     /// Resolves once what was reached has room again: publishers wait here after each batch. A module that has much to do
@@ -151,23 +151,8 @@ impl Delivery {
             self.shared.inbox.take(&mut batch).await;
             let mut pushes = 0;
             for message in batch.drain(..) {
-                match message {
-                    Message::Resolved(resolved, outcomes, held) => {
-                        pushes += self.settle(resolved, outcomes, &Arc::new(held), &mut state);
-                    }
-                    Message::Projected(mut large) => {
-                        state.large.finish();
-                        if large.left().is_empty() {
-                            large.cohort.fill(large.ticket, large.answer);
-                            pushes += self.deliver_next(&large.cohort, &mut state.succession);
-                        } else {
-                            state.large.push_again(large);
-                        }
-                    }
-                    Message::Handover(handover, drained) => {
-                        end(state.succession.hand_over(handover, drained));
-                    }
-                }
+                fault::point("deliver", message.event());
+                pushes += self.handle(message, &mut state);
                 if let Some(large) = state.large.start() {
                     self.project_beside(large);
                 }
@@ -179,29 +164,78 @@ impl Delivery {
         }
     }
 
+    /// Does what a message asks for. A panic costs the answer that it happened in: its members get an error, and its lane
+    /// goes on. Returns the pushes made.
+    fn handle(&self, message: Message, state: &mut State) -> usize {
+        match message {
+            Message::Resolved(resolved, outcomes, held) => self.settle(resolved, outcomes, &Arc::new(held), state),
+            Message::Projected(large) => {
+                state.large.finish();
+                let (cohort, ticket, position) = (Arc::clone(&large.cohort), large.ticket, large.answer.position);
+                let pushes = caught("delivery", || self.projected(large, state));
+                pushes.unwrap_or_else(|| self.lose(&cohort, ticket, position, state))
+            }
+            Message::Handover(handover, drained) => {
+                let ended = caught("delivery", || state.succession.hand_over(handover, drained));
+                if let Some(ended) = ended {
+                    end(ended);
+                    return 0;
+                }
+                // Who waits for whom is only half known. Nobody waits then: that is better than for ever.
+                let free = state.succession.give_up();
+                free.into_iter().map(|cohort| self.deliver_next(&cohort, &mut state.succession)).sum()
+            }
+        }
+    }
+
     /// Files the outcomes of one job into their lanes and delivers whatever is next in each. Returns the pushes made.
     fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>, held: &Arc<Held>, state: &mut State) -> usize {
         self.shared.metrics.resolve_seconds.observe(resolved.started.elapsed().as_secs_f64());
-        let (mut pushes, mut spent) = (0, Spent::default());
-        for ((cohort, ticket), outcome) in resolved.tickets.into_iter().zip(outcomes) {
-            let outcome = match outcome {
-                Outcome::Failed(failure) => {
-                    self.shared.failures.settle(failure, &cohort.field, &resolved.module, &resolved.event)
+        let Resolved { position, event, module, tickets, .. } = resolved;
+        let (mut pushes, mut spent, mut outcomes) = (0, Spent::default(), outcomes.into_iter());
+        for (cohort, ticket) in tickets {
+            // Each place of a lane is filled, also if the sandbox has lost the job.
+            let outcome = outcomes.next();
+            let filed = caught("delivery", || {
+                fault::point("settle", &event.id);
+                let outcome = match outcome {
+                    Some(Outcome::Failed(failure)) => {
+                        self.shared.failures.settle(failure, &cohort.field, &module, &event)
+                    }
+                    Some(outcome) => outcome,
+                    None => Outcome::Failed(failure::internal(&cohort.field)),
+                };
+                let is_large = spent.is_large(&cohort, &outcome);
+                let answer = Answer { position, outcome, payloads: Payloads::default(), held: Arc::clone(held) };
+                if is_large {
+                    let (module, cohort) = (Arc::clone(&module), Arc::clone(&cohort));
+                    state.large.push(Large { module, cohort, ticket, answer, left: None });
+                    return 0;
                 }
-                outcome => outcome,
-            };
-            let is_large = spent.is_large(&cohort, &outcome);
-            let (position, payloads, held) = (resolved.position, Payloads::default(), Arc::clone(held));
-            let answer = Answer { position, outcome, payloads, held };
-            if is_large {
-                let module = Arc::clone(&resolved.module);
-                state.large.push(Large { module, cohort, ticket, answer, left: None });
-                continue;
-            }
-            cohort.fill(ticket, answer);
-            pushes += self.deliver_next(&cohort, &mut state.succession);
+                cohort.fill(ticket, answer);
+                self.deliver_next(&cohort, &mut state.succession)
+            });
+            pushes += filed.unwrap_or_else(|| self.lose(&cohort, ticket, position, state));
         }
         pushes
+    }
+
+    /// A large value has had a turn.
+    fn projected(&self, mut large: Large, state: &mut State) -> usize {
+        if large.left().is_empty() {
+            large.cohort.fill(large.ticket, large.answer);
+            return self.deliver_next(&large.cohort, &mut state.succession);
+        }
+        state.large.push_again(large);
+        0
+    }
+
+    /// An answer is lost: its members get an error in its place, unless they have got it already.
+    fn lose(&self, cohort: &Arc<Cohort>, ticket: Ticket, position: Position, state: &mut State) -> usize {
+        let outcome = Outcome::Failed(failure::internal(&cohort.field));
+        let (payloads, held) = (Payloads::default(), Arc::default());
+        cohort.fill(ticket, Answer { position, outcome, payloads, held });
+        caught("delivery", || self.deliver_next(cohort, &mut state.succession)).unwrap_or_default()
     }
 
     /// Projects a large value on a thread that is less important than those that serve sockets. It ends by itself, in
@@ -223,28 +257,35 @@ impl Delivery {
         }
     }
 
-    /// Projects a large value for those who are to get it, as far as one turn goes.
+    /// Projects a large value for those who are to get it, as far as one turn goes. It comes back whatever happens, since
+    /// others wait behind it.
     fn project_large(&self, mut large: Large) {
+        if caught("large values", || self.project_turn(&mut large)).is_none() {
+            let failure = failure::internal(&large.cohort.field);
+            large.fail(failure);
+        }
+        self.shared.inbox.put(Message::Projected(large));
+    }
+
+    fn project_turn(&self, large: &mut Large) {
         let mut made = 0;
         while made < large::TURN
             && let Some(selection) = large.left().pop()
         {
-            let Large { cohort, answer, .. } = &mut large;
+            let Large { cohort, answer, .. } = large;
+            fault::point("project large", text_of(&answer.outcome));
             // The kernel lets who computes go on for several milliseconds, also while those wait that serve sockets.
             let gently = |value: &str, text: &mut String| selection.project_gently(value, pace::pause, text);
             if let Some(mut payload) = self.payload(cohort, &selection, &answer.outcome, gently) {
                 // Also what there is no room for has taken its time.
                 made += payload.len();
                 if !answer.held.grow(payload.len()) {
-                    let mut text = String::new();
-                    selection.project_error(failure::to_graphql(&Failure::no_room()), &mut text);
-                    payload = Payload::from(text);
+                    payload = errors(&selection, &Failure::no_room());
                 }
                 answer.payloads.insert(selection, payload);
             }
             pace::pause();
         }
-        self.shared.inbox.put(Message::Projected(large));
     }
 
     /// Delivers what is next in the cohort's lane, and what had to wait for that.
@@ -256,7 +297,7 @@ impl Delivery {
         // This task is the only one that takes answers out, so the order holds although the lane is not locked meanwhile.
         let owes_more = loop {
             match cohort.next() {
-                Next::Answer(answer) => pushes += self.answer(cohort, answer),
+                Next::Answer(answer) => pushes += caught("delivery", || self.answer(cohort, answer)).unwrap_or(0),
                 Next::Waiting => break true,
                 Next::Nothing => break false,
             }
@@ -301,18 +342,20 @@ impl Delivery {
             Outcome::Value(value) | Outcome::Completed(Some(value)) => {
                 // The text of the whole value bounds most projections; growing costs more than the few bytes left over.
                 let mut text = String::with_capacity(value.len() + 64);
-                let projected = project(value, &mut text);
+                let projected = caught("projection", || {
+                    fault::point("project", value);
+                    project(value, &mut text)
+                });
+                let Some(projected) = projected else {
+                    return Some(errors(selection, &failure::internal(&cohort.field)));
+                };
                 if projected.errors > 0 {
                     self.shared.metrics.projection_errors.inc();
                     self.shared.failures.misfit(&projected, &cohort.field);
                 }
                 Some(Payload::from(text))
             }
-            Outcome::Failed(failure) => {
-                let mut text = String::new();
-                selection.project_error(failure::to_graphql(failure), &mut text);
-                Some(Payload::from(text))
-            }
+            Outcome::Failed(failure) => Some(errors(selection, failure)),
         }
     }
 
@@ -327,6 +370,21 @@ impl Delivery {
         self.shared.metrics.deliveries.inc_by(pushed as u64);
         self.shared.metrics.dropped.inc_by(dropped);
         pushed
+    }
+}
+
+/// What those get who selected this when there is no value for them.
+fn errors(selection: &Selection, failure: &Failure) -> Payload {
+    let mut text = String::new();
+    selection.project_error(failure::to_graphql(failure), &mut text);
+    Payload::from(text)
+}
+
+/// The value of an outcome, for tests to plant a fault by.
+fn text_of(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::Value(value) | Outcome::Completed(Some(value)) => value,
+        Outcome::Skip | Outcome::Completed(None) | Outcome::Failed(_) => "",
     }
 }
 

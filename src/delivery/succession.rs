@@ -94,6 +94,13 @@ impl Succession {
         at_once
     }
 
+    /// Forgets who waits for whom, and returns the cohorts that are free now.
+    pub(super) fn give_up(&mut self) -> Vec<Arc<Cohort>> {
+        self.held.clear();
+        let predecessors = std::mem::take(&mut self.predecessors);
+        predecessors.into_values().flat_map(|(_, predecessor)| predecessor.successors).collect()
+    }
+
     /// A cohort has delivered all that it owed. `None` if nobody waited for that.
     pub(super) fn release(&mut self, cohort: &Cohort) -> Option<Released> {
         if self.predecessors.is_empty() {

@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::convert::to_json;
 use super::errors::Failure;
 use super::guard::guard;
-use super::hub::{Hub, Mailbox};
+use super::hub::{FAILED, Hub, Mailbox};
 use super::log;
 use super::pending::{Done, Pending};
 use super::question::{Question, Questions, ask};
@@ -109,6 +109,12 @@ async fn begin(start: Start, threads: Arc<Threads>, mailbox: Arc<Mailbox>) -> Re
     let questions = Arc::<Questions>::default();
     let ask = asks.then(|| ask(Handle::current(), &mailbox, &questions, &config));
     let runtime = Arc::new(Runtime::start_asking(config, ask).await?);
+    let (alarm, failed) = (runtime.alarm().clone(), mailbox.bell_with(FAILED));
+    // Ends with the threads, or when it has told the manager, which stops then.
+    threads.spawn(async move {
+        alarm.raised().await;
+        failed.ring();
+    });
     Ok(Engine { threads, runtime, mailbox, questions, stopping: AtomicBool::new(false) })
 }
 

@@ -17,6 +17,9 @@ use pyo3::prelude::*;
 use super::guard::guard;
 use super::log::{self, LOG};
 
+/// The key under which the hub says that the engine cannot go on; see `python/subcast/_hub.py`.
+pub(super) const FAILED: u64 = LOG + 1;
+
 /// One per event loop.
 #[pyclass(frozen, module = "subcast._native")]
 pub(super) struct Hub {
@@ -114,7 +117,7 @@ impl Mailbox {
     /// A bell with a key of its own.
     pub(super) fn bell(self: &Arc<Self>) -> Arc<Bell> {
         // Zero is for questions and one for the log; see there.
-        static NEXT: AtomicU64 = AtomicU64::new(LOG + 1);
+        static NEXT: AtomicU64 = AtomicU64::new(FAILED + 1);
         self.bell_with(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 

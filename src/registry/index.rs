@@ -17,10 +17,12 @@ use smallvec::SmallVec;
 
 use super::cohort::Cohort;
 use crate::event::Event;
+use crate::fault;
 use crate::modules::Field;
 use crate::policy::{Key, Keys, Verdict};
 use crate::principal::Principal;
 use crate::sandbox::{Isolation, Module};
+use crate::supervision::caught;
 use crate::throttle::Throttle;
 
 /// Values of the restricted terms, in the order of the terms.
@@ -174,7 +176,16 @@ impl FieldIndex {
                 table.terms.iter().map(|term| self.field.filter.event_key(term, event)).collect();
             let Some(bucket) = tuple.and_then(|tuple| table.buckets.get(&tuple)) else { continue };
             for (_, cohort) in bucket {
-                match cohort.verdict(event) {
+                let verdict = caught("predicate", || {
+                    fault::point("predicate", &event.id);
+                    cohort.verdict(event)
+                });
+                // An error means no delivery, and so does a bug.
+                let Some(verdict) = verdict else {
+                    failed += 1;
+                    continue;
+                };
+                match verdict {
                     Verdict::Deliver => found.push(Arc::clone(cohort)),
                     Verdict::Suppress => {}
                     Verdict::Failed(error) => {

@@ -6,6 +6,7 @@ use prometheus_client::registry::Registry;
 use crate::delivery::Delivery;
 use crate::sandbox::Sandbox;
 use crate::session::Services;
+use crate::supervision;
 
 pub(super) fn registry(services: &Services, delivery: &Delivery, sandbox: &Sandbox) -> Registry {
     let mut registry = Registry::with_prefix("subcast");
@@ -14,6 +15,7 @@ pub(super) fn registry(services: &Services, delivery: &Delivery, sandbox: &Sandb
     services.answers.register("introspection_answers", "answers to introspection that are not read yet", &mut registry);
     delivery.metrics().register(&mut registry);
     sandbox.metrics().register(&mut registry);
+    supervision::register(&mut registry);
     registry
 }
 

@@ -27,6 +27,7 @@ use crate::modules::Generation;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::session::Services;
+use crate::supervision::Alarm;
 use crate::tasks::Tasks;
 use config::Config;
 
@@ -93,10 +94,10 @@ impl Runtime {
             answers: Budget::new(ANSWERS),
         });
 
-        let (deliver, stopping) = (delivery.clone(), dispatch.stopping().clone());
+        let (deliver, stopping, alarm) = (delivery.clone(), dispatch.stopping().clone(), sandbox.alarm().clone());
         // Ends with the runtime; answers that are still on their way then have nobody to go to.
         dispatch.spawn(async move {
-            tokio::select! { () = deliver.run() => {}, () = stopping.cancelled() => {} }
+            tokio::select! { () = alarm.guard("delivery", deliver.run()) => {}, () = stopping.cancelled() => {} }
         });
 
         let watched: Vec<_> =
@@ -156,6 +157,12 @@ impl Runtime {
     #[must_use]
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// Raised when something has ended that the host cannot go on without. Whoever runs the host ends it then.
+    #[must_use]
+    pub fn alarm(&self) -> &Alarm {
+        self.sandbox.alarm()
     }
 
     /// Puts new versions of modules into service.

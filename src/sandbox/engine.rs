@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::functions::Functions;
+use crate::supervision::Alarm;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 /// One epoch: guests are interrupted, or give way to others of their thread, at this pace.
@@ -84,19 +85,22 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
+    /// Starts the thread. Guests that loop would never be stopped without it, so its end by a bug raises the alarm.
+    pub(super) fn start(engine: &Engine, alarm: Alarm) -> std::io::Result<Self> {
         let engine = engine.weak();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("subcast-ticker".to_owned()).spawn(move || {
             pace::prompt();
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(TICK);
-                match engine.upgrade() {
-                    Some(engine) => engine.increment_epoch(),
-                    None => break,
+            alarm.guard_thread("the ticker", || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(TICK);
+                    match engine.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => break,
+                    }
                 }
-            }
+            });
         })?;
         Ok(Self { stop, thread: Some(thread) })
     }

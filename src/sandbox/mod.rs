@@ -66,6 +66,7 @@ pub use module::Module;
 pub use piece::Done;
 
 use crate::outcome::Job;
+use crate::supervision::Alarm;
 use bindings::Resolver;
 use cache::Cache;
 use engine::Ticker;
@@ -107,6 +108,7 @@ struct Shared {
     compiling: tokio::sync::Mutex<()>,
     host: Host,
     stopping: CancellationToken,
+    alarm: Alarm,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _ticker: Ticker,
 }
@@ -121,11 +123,11 @@ impl Sandbox {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(refused)?;
         Resolver::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state).map_err(refused)?;
 
-        let stopping = CancellationToken::new();
+        let (stopping, alarm) = (CancellationToken::new(), Alarm::default());
         let mut threads = Vec::new();
         let mut handles = Vec::new();
         for number in 0..config.threads.max(1) {
-            let (thread, handle) = Thread::start(number, stopping.clone())?;
+            let (thread, handle) = Thread::start(number, stopping.clone(), alarm.clone())?;
             threads.push(thread);
             handles.push(handle);
         }
@@ -138,7 +140,7 @@ impl Sandbox {
             room: Arc::default(),
             metrics: Metrics::default(),
         };
-        let ticker = Ticker::start(&engine)?;
+        let ticker = Ticker::start(&engine, alarm.clone())?;
         let mut hasher = DefaultHasher::new();
         // What is there was checked, too, so it is not checked again.
         (engine.precompile_compatibility_hash(), bulk::VERSION, CONTRACT, component::RULES).hash(&mut hasher);
@@ -152,6 +154,7 @@ impl Sandbox {
             compiling: tokio::sync::Mutex::default(),
             host,
             stopping,
+            alarm,
             threads: Mutex::new(handles),
             _ticker: ticker,
         };
@@ -174,6 +177,12 @@ impl Sandbox {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.shared.host.room.is_everywhere()
+    }
+
+    /// Raised when a thread has ended that guests cannot run without.
+    #[must_use]
+    pub fn alarm(&self) -> &Alarm {
+        &self.shared.alarm
     }
 
     /// The counters. The gauges are as of now.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::SPARE_INSTANCES;
 use super::instance::Instance;
+use crate::supervision::caught;
 
 /// Instances that may wait. Each still has its place in the engine, and others may need the places that are to spare: if
 /// there are more, whoever has one to give back does it itself.
@@ -35,7 +36,7 @@ impl Reclaimer {
             let _ = rustix::process::nice(NICENESS);
             runtime.block_on(async {
                 while let Some(Some(instance)) = stopping.run_until_cancelled(inbox.recv()).await {
-                    drop(instance);
+                    caught("reclaimer", || drop(instance));
                 }
             });
         })?;

@@ -13,6 +13,7 @@ use super::pool::Pool;
 use super::queue::{Batch, Bond, Finished, Running};
 use super::thread::{CALL, START, Thread};
 use super::work::Slot;
+use crate::fault;
 use crate::outcome::{Outcome, Tenant};
 
 /// After an instance could not be started, the next try waits this long, unless there is work.
@@ -97,6 +98,9 @@ impl Worker<'_> {
         let Batch { pieces, running } = batch;
         let field = Arc::clone(&running.name);
         let running = InHand { pool: self.pool, running: Some(running) };
+        for piece in &pieces {
+            fault::point("guest", &piece.event.id);
+        }
         let began = Instant::now();
         let deadline = began + self.pool.limits().wall;
         let questions: Vec<_> = questions(&pieces).collect();

@@ -21,6 +21,7 @@ use super::slot;
 use super::state::State;
 use crate::manifest::Manifest;
 use crate::pace;
+use crate::supervision::{self, Alarm};
 
 /// Commands that may wait for one thread. There is one per new instance and per loaded module.
 const COMMANDS: usize = 1_024;
@@ -60,8 +61,13 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// Starts a thread. It ends after `stopping` fires, when its instances have ended.
-    pub(super) fn start(number: usize, stopping: CancellationToken) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+    /// Starts a thread. It ends after `stopping` fires, when its instances have ended; before that only by a bug, which
+    /// raises the alarm.
+    pub(super) fn start(
+        number: usize,
+        stopping: CancellationToken,
+        alarm: Alarm,
+    ) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
         let (commands, mut inbox) = mpsc::channel(COMMANDS);
         let thread = Arc::new(Self { commands, instances: AtomicUsize::new(0), busy: AtomicUsize::new(0) });
         let own = Arc::clone(&thread);
@@ -73,8 +79,10 @@ impl Thread {
             // other threads' messages are looked at after each poll.
             let mut builder = Builder::new_current_thread();
             match builder.enable_time().global_queue_interval(1).build_local(LocalOptions::default()) {
-                Ok(runtime) => runtime.block_on(run(own, &mut inbox, stopping)),
-                Err(error) => tracing::error!(%error, "failed to start a sandbox thread"),
+                Ok(runtime) => alarm.guard_thread("a thread for guests", || {
+                    runtime.block_on(run(own, &mut inbox, stopping));
+                }),
+                Err(error) => alarm.raise(format!("failed to start a thread for guests: {error}")),
             }
         })?;
         Ok((thread, handle))
@@ -149,8 +157,8 @@ async fn run(thread: Arc<Thread>, inbox: &mut mpsc::Receiver<Command>, stopping:
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
-        && error.is_panic()
+        && let Ok(panic) = error.try_into_panic()
     {
-        tracing::error!(%error, "a task of the sandbox panicked; this is a bug of Subcast");
+        supervision::report("guest", &*panic);
     }
 }

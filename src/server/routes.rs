@@ -59,7 +59,9 @@ fn metrics(shared: &Shared, headers: &HeaderMap, peer: SocketAddr) -> Reply {
 }
 
 fn readiness(shared: &Shared) -> Reply {
-    if shared.ready.load(Ordering::Acquire) && !shared.runtime.tasks().stopping().is_cancelled() {
+    if shared.runtime.alarm().is_raised() {
+        text(StatusCode::SERVICE_UNAVAILABLE, "failed\n")
+    } else if shared.ready.load(Ordering::Acquire) && !shared.runtime.tasks().stopping().is_cancelled() {
         text(StatusCode::OK, "ready\n")
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")

@@ -23,6 +23,7 @@ use crate::aside::Aside;
 use crate::auth::{Authenticator, Decision, Refused, Shown};
 use crate::budget::{Budget, Charge};
 use crate::bus::MemoryBus;
+use crate::fault;
 use crate::graphql::{GraphqlError, Plan};
 use crate::ids::{ConnectionId, OperationId};
 use crate::modules::{Generation, Request as Prepared, Source};
@@ -182,6 +183,7 @@ impl Session {
 
     /// A text frame arrived.
     pub fn handle_text(&mut self, text: &str, now: Instant) {
+        fault::point("session", text);
         self.connection.handle_text(text, now);
         self.advance();
     }

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LAYERS: &[&[&str]] = &[
-    &["ids", "event", "position", "principal", "outcome", "manifest", "pace", "text", "digest", "budget", "footprint"],
+    &["ids", "event", "position", "principal", "outcome", "manifest", "pace", "text", "digest", "budget", "footprint", "fault"],
     &["graphql", "protocol", "policy"],
-    &["sandbox", "bus", "outbox", "auth", "componentize", "tasks", "throttle", "aside"],
+    &["sandbox", "bus", "outbox", "auth", "componentize", "tasks", "throttle", "aside", "supervision"],
     &["modules"],
     &["registry"],
     &["delivery", "session"],

@@ -26,6 +26,7 @@ mod order;
 mod publish;
 mod registry_model;
 mod subscribe;
+mod supervision;
 mod support;
 mod swap;
 mod swap_refusals;

@@ -40,8 +40,18 @@ impl Process {
         Self::start(&["--config", file.path().to_str().unwrap()]).await
     }
 
+    /// Serves a guest on a free port, with a planted panic: `PLACE=MARK`.
+    pub async fn serve_faulty(guest: &str, fault: &str) -> Self {
+        let module = guests::built(guest).await;
+        Self::start_with(&[module.to_str().unwrap()], &[("SUBCAST_TEST_FAULT", fault)]).await
+    }
+
     /// `subcast serve` with these arguments, on a free port.
     pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[]).await
+    }
+
+    async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_subcast"))
             .arg("serve")
             .args(arguments)
@@ -49,6 +59,7 @@ impl Process {
             .env("SUBCAST_SANDBOX_CACHE_DIR", guests::cache())
             .env("SUBCAST_SERVER_RUNTIME_DIR", credential::folder())
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -69,7 +80,11 @@ impl Process {
     }
 
     pub async fn emit(&self, channel: &str, kind: &str, data: Value) {
-        let event = json!({"channel": channel, "type": kind, "data": data}).to_string();
+        self.publish(&json!({"channel": channel, "type": kind, "data": data})).await;
+    }
+
+    pub async fn publish(&self, event: &Value) {
+        let event = event.to_string();
         let headers = [("content-type", "application/json")];
         assert_eq!(request(self.address, "POST", "/events", &headers, event.as_bytes()).await.0, 202);
     }
@@ -108,6 +123,12 @@ impl Process {
     /// Kills it, and waits until it is gone.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Waits until it has ended by itself; its exit code and its log.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
+        let code = timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap().code();
+        (code, self.log())
     }
 
     /// Ends it as an operator would; its exit code.
