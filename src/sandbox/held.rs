@@ -10,6 +10,8 @@ use crate::outcome::{Failure, Outcome};
 
 /// Most bytes of one module's answers that are held.
 const MOST_BYTES: usize = 256 << 20;
+/// What an outcome takes beside its texts, in the inbox and in its place of a lane: skips and small values cost memory, too.
+const PER_OUTCOME: usize = 256;
 
 /// Counts, for one module.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ pub struct Held {
 }
 
 impl Holding {
-    /// Counts values and failures, and makes short failures of those that there is no room for. How many these are is
+    /// Counts all outcomes with their values and failures, and makes short failures of those that there is no room for. How many these are is
     /// returned, too.
     pub(super) fn take(&self, outcomes: &mut [Outcome]) -> (Held, usize) {
         let held = Held { count: Some(Arc::clone(&self.0)), bytes: AtomicUsize::default() };
@@ -35,7 +37,7 @@ impl Holding {
                 Outcome::Failed(failure) => failure.bytes(),
                 Outcome::Skip | Outcome::Completed(None) => 0,
             };
-            if held.grow(bytes) {
+            if held.grow(PER_OUTCOME + bytes) {
                 continue;
             }
             refused += 1;
@@ -84,6 +86,20 @@ mod tests {
     }
 
     #[test]
+    fn outcomes_without_a_value_count_for_the_memory_that_they_take() {
+        let holding = Holding::default();
+        let most = MOST_BYTES / PER_OUTCOME;
+        let mut outcomes = vec![Outcome::Skip; most + 1];
+        outcomes[most / 2] = Outcome::Completed(None);
+        let (held, refused) = holding.take(&mut outcomes);
+        assert_eq!(refused, 1, "of {most} and one");
+        assert!(matches!(outcomes.last(), Some(Outcome::Failed(_))));
+        drop(held);
+        assert_eq!(holding.take(&mut [Outcome::Skip]).1, 0);
+        assert!(PER_OUTCOME >= size_of::<Outcome>(), "{}", size_of::<Outcome>());
+    }
+
+    #[test]
     fn failures_count_like_values() {
         let holding = Holding::default();
         let failure = || Outcome::Failed(Failure { message: "1".repeat(MOST_BYTES / 2 + 1), ..Failure::default() });
@@ -96,14 +112,15 @@ mod tests {
     #[test]
     fn values_count_until_they_are_delivered_and_beyond_the_bound_they_fail() {
         let holding = Holding::default();
-        let mut most = values(&[MOST_BYTES / 2, MOST_BYTES / 2 - 1]);
+        let mut most = values(&[MOST_BYTES / 2 - PER_OUTCOME, MOST_BYTES / 2 - 2 * PER_OUTCOME - 1]);
         most.insert(1, Outcome::Skip);
         let (first, refused) = holding.take(&mut most);
         assert_eq!(refused, 0);
-        let mut more = values(&[2, 1]);
-        let (mut second, refused) = holding.take(&mut more);
-        assert_eq!(refused, 1);
-        let [Outcome::Failed(failure), Outcome::Value(_)] = &more[..] else { panic!("{more:?}") };
+        let mut more = [Outcome::Value("12".to_owned()), Outcome::Skip];
+        assert_eq!(holding.take(&mut more).1, 2, "nor is there room for the place that it takes");
+        let (mut second, refused) = holding.take(&mut []);
+        assert_eq!(refused, 0);
+        let [Outcome::Failed(failure), _] = &more[..] else { panic!("{more:?}") };
         assert_eq!((failure.code.as_deref(), failure.expose), (Some("OVERLOADED"), true));
         let mut held = Held::default();
         held.join(first);
