@@ -307,7 +307,7 @@ class SubscriptionManager:
             task.add_done_callback(self._questions.discard)
 
     def _on_failed(self) -> None:
-        """The engine cannot go on, and has said why in the log: clients are told to come back, and publishing raises."""
+        """The engine cannot go on; the log says why. Clients are told to come back, and publishing raises."""
         if self._hub is not None and self._state == "running":
             self._failing = self._hub.loop.create_task(self.stop())
 

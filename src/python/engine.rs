@@ -24,7 +24,7 @@ use crate::deploy::Permission;
 use crate::pace;
 use crate::protocol::publish::{self, Published};
 use crate::runtime::config::{Config, ModuleFile, Overrides};
-use crate::runtime::{self, Runtime};
+use crate::runtime::{self, Runtime, Unfinished};
 use crate::server::{self, Port, Server};
 use crate::{cli, sandbox};
 
@@ -304,11 +304,11 @@ impl Engine {
         }
         let runtime = Arc::clone(&self.runtime);
         let Some(hub) = hub else {
-            self.threads.handle().block_on(runtime.publish(events));
+            self.threads.handle().block_on(runtime.publish(events)).map_err(|Unfinished| Failure::Stopping)?;
             return Ok(None);
         };
         Ok(Some(Pending::spawn(&self.threads, hub, async move {
-            runtime.publish(events).await;
+            runtime.publish(events).await.map_err(|Unfinished| Failure::Stopping)?;
             Ok(Done::Nothing)
         })))
     }

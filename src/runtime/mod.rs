@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 
 pub use connections::{Connections, Seat, Taken};
 pub use error::StartError;
-pub use publish::{Publishing, stamp};
+pub use publish::{Publishing, Unfinished, stamp};
 
 use crate::aside::Aside;
 use crate::auth::{Ask, Authenticator};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use thiserror::Error;
 use uuid::Uuid;
 
 use super::Runtime;
@@ -10,6 +11,7 @@ use crate::aside::Aside;
 use crate::budget::Budget;
 use crate::bus::Accepted;
 use crate::delivery::Reached;
+use crate::fault;
 use crate::protocol::publish::{Published, Stamp};
 
 /// After so many events of one request the publisher waits until those who resolve them have room again.
@@ -24,6 +26,11 @@ pub struct Publishing {
     pub aside: Aside,
 }
 
+/// A request was cut off: the host has ended, or a bug has ended the publishing.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("publishing was cut off; a part of the events may have been published")]
+pub struct Unfinished;
+
 /// What an event gets that came without id or time.
 #[must_use]
 pub fn stamp() -> Stamp {
@@ -32,12 +39,12 @@ pub fn stamp() -> Stamp {
 
 impl Runtime {
     /// Publishes all of them, in their order, with pauses while the modules that they are for have no room. Goes on if the
-    /// publisher goes away meanwhile.
-    pub async fn publish(self: &Arc<Self>, mut events: Vec<Published>) -> Accepted {
+    /// publisher goes away meanwhile, and without pauses once the host is to stop: what is acknowledged is published.
+    pub async fn publish(self: &Arc<Self>, mut events: Vec<Published>) -> Result<Accepted, Unfinished> {
         if events.len() <= BATCH {
             let (accepted, reached) = self.publish_batch(events);
-            self.delivery.ready(reached).await;
-            return accepted;
+            self.pause(reached).await;
+            return Ok(accepted);
         }
         // In a task of its own: were the publisher to go away between two batches, its request would be published in part.
         let owner = Arc::clone(self);
@@ -48,13 +55,18 @@ impl Runtime {
                 let (batch, reached) = owner.publish_batch(std::mem::replace(&mut events, rest));
                 accepted.published += batch.published;
                 accepted.duplicates += batch.duplicates;
-                owner.delivery.ready(reached).await;
-                // A batch takes a millisecond; who else is served by this thread comes in between.
+                owner.pause(reached).await;
+                // A batch takes a millisecond; others that this thread serves come in between.
                 tokio::task::yield_now().await;
             }
             accepted
         });
-        all.await.unwrap_or_default()
+        all.await.map_err(|_| Unfinished)
+    }
+
+    /// Until the modules have room, or the host is to stop: then there is no time to wait for them.
+    async fn pause(&self, reached: Reached) {
+        let _ = self.tasks.stopping().run_until_cancelled(self.delivery.ready(reached)).await;
     }
 
     /// Whether so many events can be published without a pause.
@@ -70,6 +82,7 @@ impl Runtime {
     }
 
     fn publish_batch(&self, events: Vec<Published>) -> (Accepted, Reached) {
+        fault::point("publish batch", events.first().map_or("", |first| &first.event.id));
         let mut reached = Reached::default();
         let deliver = |sequenced| self.delivery.deliver(&sequenced, &mut reached);
         let accepted = self.services.bus.publish(events, Instant::now(), deliver);

@@ -50,8 +50,10 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, pee
         Err(Refusal::Status(status, message)) => refusal(status, &message),
         Ok(events) => {
             let count = events.len();
-            shared.runtime.publish(events).await;
-            json(StatusCode::ACCEPTED, &serde_json::json!({ "accepted": count }))
+            match shared.runtime.publish(events).await {
+                Ok(_) => json(StatusCode::ACCEPTED, &serde_json::json!({ "accepted": count })),
+                Err(unfinished) => refusal(StatusCode::SERVICE_UNAVAILABLE, &unfinished.to_string()),
+            }
         }
     }
 }
