@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::large::Large;
-use super::succession::Drained;
+use super::succession::{Drained, HandoverNumber};
 use crate::event::Event;
 use crate::outcome::Outcome;
 use crate::position::Position;
@@ -35,6 +35,8 @@ pub(super) enum Message {
     Projected(Large),
     /// A generation has taken another one's place: jobs that are answered later may be of either.
     Handover(Handover, Drained),
+    /// What the old generation of a handover still owes is not waited for any longer.
+    Overdue(HandoverNumber),
 }
 
 impl Message {
@@ -42,7 +44,7 @@ impl Message {
     pub(super) fn event(&self) -> &str {
         match self {
             Self::Resolved(resolved, ..) => &resolved.event.id,
-            Self::Projected(_) | Self::Handover(..) => "",
+            Self::Projected(_) | Self::Handover(..) | Self::Overdue(_) => "",
         }
     }
 }

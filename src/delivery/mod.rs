@@ -5,6 +5,7 @@
 //! [`Delivery::run`], puts them into their lanes and delivers what is next in each. A field whose resolver hangs
 //! therefore holds back its own cohorts and nobody else.
 
+mod drain;
 mod failure;
 mod inbox;
 mod large;
@@ -24,13 +25,13 @@ use crate::position::Position;
 use crate::registry::{Answer, Cohort, Match, Member, Next, Payloads, Preparation, Published, Registry, Ticket, Unfit};
 use crate::sandbox::{Held, Module, Sandbox};
 use crate::supervision::caught;
+pub use drain::Drain;
 use failure::FailureLog;
 use inbox::{Inbox, Message, Resolved, WayBack};
 use large::{Large, LargeValues, Spent};
 pub use metrics::Metrics;
 use parking_lot::Mutex;
 use succession::{Drained, Succession};
-use tokio::sync::oneshot;
 
 /// After so many pushes in a row the other tasks of the thread get a turn, so that connections write while a large
 /// fan-out is still going on.
@@ -97,16 +98,12 @@ impl Delivery {
     }
 
     /// Makes a prepared generation the live one, between two events. What the one before still owes is delivered first,
-    /// subscription by subscription; the receiver fires when that is done.
-    pub fn switch(
-        &self,
-        preparation: Preparation,
-        may_end: bool,
-    ) -> Result<(Published, oneshot::Receiver<()>), Vec<Unfit>> {
-        let (drained, receiver) = Drained::new();
+    /// subscription by subscription; see [`Drain`].
+    pub fn switch(&self, preparation: Preparation, may_end: bool) -> Result<(Published, Drain), Vec<Unfit>> {
+        let (drained, number, receiver) = Drained::new();
         let published =
             preparation.publish(may_end, |handover| self.shared.inbox.put(Message::Handover(handover, drained)))?;
-        Ok((published, receiver))
+        Ok((published, Drain { number, drained: receiver, inbox: Arc::clone(&self.shared.inbox) }))
     }
 
     fn submit(&self, sequenced: &Sequenced, found: Match) {
@@ -185,6 +182,10 @@ impl Delivery {
                 let free = state.succession.give_up();
                 free.into_iter().map(|cohort| self.deliver_next(&cohort, &mut state.succession)).sum()
             }
+            Message::Overdue(number) => {
+                let overdue = state.succession.overdue(number);
+                overdue.into_iter().map(|cohort| self.write_off(&cohort, &mut state.succession)).sum()
+            }
         }
     }
 
@@ -236,6 +237,19 @@ impl Delivery {
         let (payloads, held) = (Payloads::default(), Arc::default());
         cohort.fill(ticket, Answer { position, outcome, payloads, held });
         caught("delivery", || self.deliver_next(cohort, &mut state.succession)).unwrap_or_default()
+    }
+
+    /// What a cohort owes is not waited for any longer: its members get an error for each answer that is missing.
+    fn write_off(&self, cohort: &Arc<Cohort>, succession: &mut Succession) -> usize {
+        let mut pushes = self.deliver_next(cohort, succession);
+        while cohort.skip() {
+            let failure = failure::internal(&cohort.field);
+            for selection in cohort.waiting(u64::MAX) {
+                pushes += self.push(cohort, &selection, &errors(&selection, &failure), u64::MAX);
+            }
+            pushes += self.deliver_next(cohort, succession);
+        }
+        pushes
     }
 
     /// Projects a large value on a thread that is less important than those that serve sockets. It ends by itself, in

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 
@@ -12,11 +13,18 @@ use crate::registry::{Cohort, Handover, Member};
 
 /// Fires when it is dropped: when nothing of the old generation is left to deliver.
 #[derive(Debug)]
-pub(super) struct Drained(Option<oneshot::Sender<()>>);
+pub(super) struct Drained {
+    number: HandoverNumber,
+    sender: Option<oneshot::Sender<()>>,
+}
+
+/// Tells one handover from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct HandoverNumber(u64);
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        if let Some(sender) = self.0.take() {
+        if let Some(sender) = self.sender.take() {
             // Whoever waited may have lost patience.
             let _ = sender.send(());
         }
@@ -24,9 +32,11 @@ impl Drop for Drained {
 }
 
 impl Drained {
-    pub(super) fn new() -> (Self, oneshot::Receiver<()>) {
+    pub(super) fn new() -> (Self, HandoverNumber, oneshot::Receiver<()>) {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = HandoverNumber(LAST.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();
-        (Self(Some(sender)), receiver)
+        (Self { number, sender: Some(sender) }, number, receiver)
     }
 }
 
@@ -36,7 +46,7 @@ struct Predecessor {
     successors: Vec<Arc<Cohort>>,
     /// Members that end with it.
     ended: Vec<Member>,
-    _drained: Arc<Drained>,
+    drained: Arc<Drained>,
 }
 
 /// What became free because a cohort has nothing more to come.
@@ -81,7 +91,7 @@ impl Succession {
             for successor in &successors {
                 *self.held.entry(name(successor)).or_default() += 1;
             }
-            let predecessor = Predecessor { successors, ended: Vec::new(), _drained: Arc::clone(&drained) };
+            let predecessor = Predecessor { successors, ended: Vec::new(), drained: Arc::clone(&drained) };
             self.predecessors.insert(name(&cohort), (cohort, predecessor));
         }
         let mut at_once = Vec::new();
@@ -99,6 +109,12 @@ impl Succession {
         self.held.clear();
         let predecessors = std::mem::take(&mut self.predecessors);
         predecessors.into_values().flat_map(|(_, predecessor)| predecessor.successors).collect()
+    }
+
+    /// The cohorts of this handover that still owe answers.
+    pub(super) fn overdue(&self, number: HandoverNumber) -> Vec<Arc<Cohort>> {
+        let of_it = |(_, predecessor): &&(_, Predecessor)| predecessor.drained.number == number;
+        self.predecessors.values().filter(of_it).map(|(cohort, _)| Arc::clone(cohort)).collect()
     }
 
     /// A cohort has delivered all that it owed. `None` if nobody waited for that.

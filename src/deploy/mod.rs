@@ -25,6 +25,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
 
 pub use config::{Config, ModuleConfig, check_name};
 pub use error::{DeployError, Stage};
@@ -66,9 +68,11 @@ pub struct Deployer {
     records: Arc<Mutex<Records>>,
     /// Held by who brings a new version, from the first to the last.
     arrival: tokio::sync::Mutex<()>,
-    /// Held by who changes what is live. Taken after `arrival`, if both are.
-    turn: tokio::sync::Mutex<()>,
+    /// Held by who changes what is live, until the version before has been let go. Taken after `arrival`, if both are.
+    turn: Arc<tokio::sync::Mutex<()>>,
     tasks: Tasks,
+    /// Fires when the host stops. What is not live by then is given up.
+    stopping: CancellationToken,
 }
 
 /// A component on its way in.
@@ -103,7 +107,8 @@ impl Upload {
 }
 
 impl Deployer {
-    /// A deployer that knows what was loaded at the start. Swaps that nobody waits for any more are completed by `tasks`.
+    /// A deployer that knows what was loaded at the start. Swaps that nobody waits for any more are completed by `tasks`;
+    /// `stopping` gives up those that are not live yet.
     #[must_use]
     pub fn new(
         config: Config,
@@ -112,10 +117,11 @@ impl Deployer {
         registry: Registry,
         delivery: Delivery,
         tasks: Tasks,
+        stopping: CancellationToken,
     ) -> Self {
         let records = Arc::new(Mutex::new(records));
-        let (arrival, turn) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Self { config, sandbox, registry, delivery, records, arrival, turn, tasks }
+        let (arrival, turn) = Default::default();
+        Self { config, sandbox, registry, delivery, records, arrival, turn, tasks, stopping }
     }
 
     /// Room for a component of this module that is about to arrive. What does not arrive completely leaves nothing behind.
@@ -133,7 +139,7 @@ impl Deployer {
         permission: Permission,
     ) -> Result<Report, DeployError> {
         check_name(name)?;
-        let _arrival = self.arrival.lock().await;
+        let _arrival = self.unless_stopping(self.arrival.lock()).await?;
         self.put(name, upload, signature, permission).await
     }
 
@@ -141,7 +147,7 @@ impl Deployer {
     pub async fn deploy_file(&self, name: &str, path: &Path, permission: Permission) -> Result<Report, DeployError> {
         let upload = self.copy(name, digest::open(path)?).await?;
         let signature = signature::beside(path)?;
-        let _arrival = self.arrival.lock().await;
+        let _arrival = self.unless_stopping(self.arrival.lock()).await?;
         self.put(name, upload, signature, permission).await
     }
 
@@ -150,7 +156,7 @@ impl Deployer {
     pub async fn reload(&self, name: &str, permission: Permission) -> Result<Report, DeployError> {
         let unknown = || DeployError::Unknown(name.to_owned());
         let path = self.config.module(name).and_then(|module| module.path.clone()).ok_or_else(unknown)?;
-        let _arrival = self.arrival.lock().await;
+        let _arrival = self.unless_stopping(self.arrival.lock()).await?;
         let (file, digest) = hashed(&path).await?;
         let signature = signature::beside(&path)?;
         let live = self.live(name).map(|live| live.digest().to_owned());
@@ -158,7 +164,7 @@ impl Deployer {
         let is_known = self.with_records(move |records| records.is_configured(&module, &found)).await?;
         if live.as_ref() == Some(&digest) {
             signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
-            let _turn = self.turn.lock().await;
+            let _turn = self.turn().await?;
             if let Some(report) = self.confirm(name, &digest, signature.clone(), true).await? {
                 return Ok(report);
             }
@@ -204,16 +210,16 @@ impl Deployer {
     /// Goes back to the version before the live one, or to the kept one with this digest (or a beginning of it).
     pub async fn rollback(&self, name: &str, to: Option<&str>, permission: Permission) -> Result<Report, DeployError> {
         let began = Instant::now();
-        let _turn = self.turn.lock().await;
+        let turn = self.turn().await?;
         let (module, digest) = (name.to_owned(), to.map(str::to_owned));
         let (version, path) = self.with_records(move |records| records.earlier(&module, digest.as_deref())).await??;
         signature::verify(&self.config.trusted_keys, &version.digest, version.signature.as_deref())?;
         if self.is_live(name, &version.digest) {
             return Ok(Report { unchanged: true, ..self.report(name, Some(version.digest)) });
         }
-        let new = start::load_version(&self.sandbox, &self.config, name, &path, &version.digest).await?;
+        let new = self.load(name, &path, &version.digest).await?;
         let module = name.to_owned();
-        self.swap(name, Some(new), permission, began, move |records, widened| {
+        self.swap(turn, name, Some(new), permission, began, move |records, widened| {
             records.point(&module, Version { widened, ..version })
         })
         .await
@@ -222,12 +228,12 @@ impl Deployer {
     /// Removes a module. Its versions are kept, so that a rollback brings it back.
     pub async fn remove(&self, name: &str, permission: Permission) -> Result<Report, DeployError> {
         let began = Instant::now();
-        let _turn = self.turn.lock().await;
+        let turn = self.turn().await?;
         if self.live(name).is_none() {
             return Err(DeployError::Unknown(name.to_owned()));
         }
         let module = name.to_owned();
-        self.swap(name, None, permission, began, move |records, _| records.remove(&module)).await
+        self.swap(turn, name, None, permission, began, move |records, _| records.remove(&module)).await
     }
 
     /// All modules, by name.
@@ -241,6 +247,19 @@ impl Deployer {
             names.into_iter().map(|name| status(name, &generation, records)).collect()
         })
         .await
+    }
+
+    /// What comes of it, unless the host stops first: then it is dropped. Only for what changes nothing that is live.
+    async fn unless_stopping<F: Future>(&self, work: F) -> Result<F::Output, DeployError> {
+        self.stopping.run_until_cancelled(work).await.ok_or(DeployError::Stopping)
+    }
+
+    async fn turn(&self) -> Result<OwnedMutexGuard<()>, DeployError> {
+        self.unless_stopping(Arc::clone(&self.turn).lock_owned()).await
+    }
+
+    async fn load(&self, name: &str, path: &Path, digest: &str) -> Result<Arc<Module>, DeployError> {
+        self.unless_stopping(start::load_version(&self.sandbox, &self.config, name, path, digest)).await?
     }
 
     async fn with_records<T: Send + 'static>(
@@ -273,23 +292,23 @@ impl Deployer {
         };
         signature::verify(&self.config.trusted_keys, &digest, signature.as_deref())?;
         {
-            let _turn = self.turn.lock().await;
+            let _turn = self.turn().await?;
             if let Some(report) = self.confirm(name, &digest, signature.clone(), is_configured).await? {
                 return Ok(report);
             }
         }
         let kept = digest.clone();
         let path = self.with_records(move |records| records.keep(incoming, &kept)).await??;
-        let done = match start::load_version(&self.sandbox, &self.config, name, &path, &digest).await {
+        let done = match self.load(name, &path, &digest).await {
             Ok(new) => {
-                let _turn = self.turn.lock().await;
+                let turn = self.turn().await?;
                 // Somebody may have gone back to it meanwhile.
                 if let Some(report) = self.confirm(name, &digest, signature.clone(), is_configured).await? {
                     return Ok(report);
                 }
                 let mut version = record::version(&digest, size, signature);
                 let module = name.to_owned();
-                self.swap(name, Some(new), permission, began, move |records, widened| {
+                self.swap(turn, name, Some(new), permission, began, move |records, widened| {
                     version.widened = widened;
                     records.put(&module, version, is_configured)
                 })

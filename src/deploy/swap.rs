@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::time::error::Elapsed;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::record::Records;
 use super::report::{Ended, Report, log};
@@ -20,9 +20,11 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(30);
 
 impl Deployer {
     /// Publishes a version in place of the live one, `None` for none. `record` is called once it is live. Given up before
-    /// that it changes nothing; afterwards it is completed all the same. The caller holds the `turn`.
+    /// that, or when the host stops before that, it changes nothing; afterwards it is completed all the same, and the
+    /// `turn` is kept until then.
     pub(super) async fn swap(
         &self,
+        turn: OwnedMutexGuard<()>,
         name: &str,
         new: Option<Arc<Module>>,
         permission: Permission,
@@ -50,9 +52,10 @@ impl Deployer {
         self.with_records(move |records| records.save_live(&module)).await??;
 
         let preparation = self.registry.prepare(Arc::new(next));
-        let preparation = beside(move || {
+        // With the turn: given up here, the next swap begins when this one has been forgotten.
+        let (preparation, turn) = beside(move || {
             preparation.enter_all();
-            preparation
+            (preparation, turn)
         })
         .await?;
         let unfit = preparation.unfit();
@@ -61,46 +64,82 @@ impl Deployer {
             beside(move || drop(preparation)).await?;
             return Err(DeployError::Unfit(unfit));
         }
-        let (published, drained) = self.delivery.switch(preparation, permission.force).map_err(DeployError::Unfit)?;
+        if self.stopping.is_cancelled() {
+            return Err(DeployError::Stopping);
+        }
+        let (published, drain) = self.delivery.switch(preparation, permission.force).map_err(DeployError::Unfit)?;
+        // From here on the version is live, and that is what everybody is told.
         report.ms.live = milliseconds(began);
+        report.moved = published.moved;
+        report.ended = published.ended.iter().map(Ended::from).collect();
         let patience = longest_answer(generation.modules().iter().map(|module| module.limits())) + DRAIN_MARGIN;
-        let (records, stopping) = (Arc::clone(&self.records), self.tasks.stopping().clone());
-        let drained = async move {
-            tokio::select! {
-                // Nobody is left to be served then.
-                () = stopping.cancelled() => Ok(()),
-                drained = tokio::time::timeout(patience, drained) => drained.map(drop),
-            }
-        };
-        let completed = self.tasks.spawn(complete(report, published, drained, began, records, record));
         drop(generation);
-        completed.await.unwrap_or(Err(DeployError::Stopping))
+        let (recorded, is_recorded) = oneshot::channel();
+        let completion = Completion {
+            _turn: turn,
+            report: report.clone(),
+            began,
+            records: Arc::clone(&self.records),
+            recorded,
+            published,
+        };
+        let (stopping, dispatch) = (self.stopping.clone(), self.tasks.stopping().clone());
+        let drained = async move { dispatch.run_until_cancelled(drain.within(patience)).await.unwrap_or(true) };
+        let completed = self.tasks.spawn(completion.run(record, drained));
+        tokio::select! {
+            completed = completed => Ok(completed.unwrap_or(Report { stored: false, ..report })),
+            // A host that stops does not wait for the last answers before it says what has become of the version.
+            recorded = async {
+                stopping.cancelled().await;
+                is_recorded.await
+            } => Ok(Report { stored: recorded.unwrap_or(false), ..report }),
+        }
     }
 }
 
 /// What is left to do once a version is live: to record that, to deliver what the one before owes, and to let it go.
-async fn complete(
-    mut report: Report,
-    published: Published,
-    drained: impl Future<Output = Result<(), Elapsed>> + Send,
+struct Completion {
+    /// Until it is done: swaps follow each other.
+    _turn: OwnedMutexGuard<()>,
+    report: Report,
     began: Instant,
     records: Arc<Mutex<Records>>,
-    record: impl FnOnce(&mut Records, Vec<String>) -> Result<(), StoreError> + Send + 'static,
-) -> Result<Report, DeployError> {
-    let widened = report.widened.clone();
-    if let Err(error) = with(&records, move |records| record(records, widened)).await? {
-        tracing::error!(module = report.name, %error, "the version is live, but after a restart the one before it will be");
-        report.stored = false;
+    /// Told whether the version is on record.
+    recorded: oneshot::Sender<bool>,
+    published: Published,
+}
+
+impl Completion {
+    /// `drained` says whether all has been delivered, or nobody is left to be served.
+    async fn run(
+        self,
+        record: impl FnOnce(&mut Records, Vec<String>) -> Result<(), StoreError> + Send + 'static,
+        drained: impl Future<Output = bool> + Send,
+    ) -> Report {
+        let Self { _turn, mut report, began, records, recorded, published } = self;
+        let widened = report.widened.clone();
+        let failed = match with(&records, move |records| record(records, widened)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = failed {
+            tracing::error!(module = report.name, %error, "the version is live, but after a restart the one before it will be");
+            report.stored = false;
+        }
+        let _ = recorded.send(report.stored);
+        if !drained.await {
+            tracing::warn!(
+                module = report.name,
+                "the version before still had answers to come when its time was up; their subscribers got an error"
+            );
+        }
+        // Where the host is gone meanwhile, nobody is left to be forgotten.
+        let _ = beside(move || published.finish()).await;
+        report.ms.drained = milliseconds(began);
+        log(&report);
+        report
     }
-    report.moved = published.moved;
-    report.ended = published.ended.iter().map(Ended::from).collect();
-    if drained.await.is_err() {
-        tracing::warn!(module = report.name, "the version before still had answers to come when its time was up");
-    }
-    beside(move || published.finish()).await?;
-    report.ms.drained = milliseconds(began);
-    log(&report);
-    Ok(report)
 }
 
 /// The modules with this one in the place of that with its name; at the end if there was none.

@@ -161,6 +161,13 @@ impl Cohort {
         }
     }
 
+    /// Gives up the place in front of the lane if it is not filled; false if there is none. Its answer is ignored when it
+    /// comes.
+    #[must_use]
+    pub fn skip(&self) -> bool {
+        self.lane.lock().skip()
+    }
+
     /// Whether answers are still to come: a place of the lane is reserved.
     #[must_use]
     pub fn owes(&self) -> bool {

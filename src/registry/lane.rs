@@ -47,6 +47,19 @@ impl<T> Lane<T> {
         if self.slots.front()?.is_none() {
             return None;
         }
+        self.pop_front()
+    }
+
+    /// Removes the front slot if it is not filled; false if it is, or if there is none.
+    pub(super) fn skip(&mut self) -> bool {
+        let is_open = matches!(self.slots.front(), Some(None));
+        if is_open {
+            self.pop_front();
+        }
+        is_open
+    }
+
+    fn pop_front(&mut self) -> Option<T> {
         self.first += 1;
         let answer = self.slots.pop_front().flatten();
         if self.slots.is_empty() && self.slots.capacity() > 64 {
@@ -85,6 +98,17 @@ mod tests {
         assert_eq!(drain(&mut lane), [1]);
         lane.fill(ticket, 3);
         assert_eq!(drain(&mut lane), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn a_slot_that_is_skipped_takes_no_answer_and_holds_nobody_back() {
+        let mut lane = Lane::default();
+        let (first, second) = (lane.reserve(), lane.reserve());
+        lane.fill(second, 2);
+        assert!(lane.skip() && !lane.skip());
+        lane.fill(first, 1);
+        assert_eq!(drain(&mut lane), [2]);
+        assert!(!lane.skip());
     }
 
     proptest! {

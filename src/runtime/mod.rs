@@ -74,7 +74,7 @@ impl Runtime {
         let loaded = deploy::load(&sandbox, &deploy_config).await?;
         let registry = Registry::new(config.registry_limits(), Arc::new(loaded.generation));
         let delivery = Delivery::new(registry.clone(), sandbox.clone());
-        let dispatch = Tasks::default();
+        let (tasks, dispatch) = (Tasks::default(), Tasks::default());
         let deployer = Arc::new(Deployer::new(
             deploy_config,
             loaded.records,
@@ -82,6 +82,7 @@ impl Runtime {
             registry.clone(),
             delivery.clone(),
             dispatch.clone(),
+            tasks.stopping().clone(),
         ));
         let services = Arc::new(Services {
             registry,
@@ -129,7 +130,7 @@ impl Runtime {
             connections,
             publishing,
             query_bodies,
-            tasks: Tasks::default(),
+            tasks,
             dispatch,
             metrics: Arc::new(Mutex::new(metrics)),
         })

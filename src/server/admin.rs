@@ -214,19 +214,14 @@ where
     }
 }
 
-/// Deploys in a task of its own: a client that hangs up does not leave half of it done.
+/// Deploys in a task of its own: a client that hangs up does not leave half of it done. Ends soon after the host is told to
+/// stop: what is not live by then is given up.
 async fn run<F>(shared: &Arc<Shared>, work: impl FnOnce(Arc<Deployer>) -> F + Send + 'static) -> Result<Report, Refused>
 where
     F: Future<Output = Result<Report, DeployError>> + Send + 'static,
 {
-    let (deployer, tasks) = (Arc::clone(shared.runtime.deployer()), shared.runtime.tasks());
-    let stopping = tasks.stopping().clone();
-    let done = tasks.spawn(async move {
-        tokio::select! {
-            done = work(deployer) => done,
-            () = stopping.cancelled() => Err(DeployError::Stopping),
-        }
-    });
+    let deployer = Arc::clone(shared.runtime.deployer());
+    let done = shared.runtime.tasks().spawn(async move { work(deployer).await });
     Ok(done.await.unwrap_or(Err(DeployError::Stopping))?)
 }
 

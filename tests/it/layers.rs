@@ -5,7 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LAYERS: &[&[&str]] = &[
-    &["ids", "event", "position", "principal", "outcome", "manifest", "pace", "text", "digest", "budget", "footprint", "fault"],
+    &[
+        "ids",
+        "event",
+        "position",
+        "principal",
+        "outcome",
+        "manifest",
+        "pace",
+        "text",
+        "digest",
+        "budget",
+        "footprint",
+        "fault",
+    ],
     &["graphql", "protocol", "policy"],
     &["sandbox", "bus", "outbox", "auth", "componentize", "tasks", "throttle", "aside", "supervision"],
     &["modules"],

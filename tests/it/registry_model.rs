@@ -184,6 +184,7 @@ impl Heard {
             source: "test".into(),
             data: value.to_string().into(),
             value,
+            charge: subcast::event::EventCharge::default(),
         }
     }
 }
@@ -192,7 +193,8 @@ impl<'a> World<'a> {
     fn new(modules: &'a [Arc<Module>]) -> Self {
         let first = Generation::first(vec![Arc::clone(&modules[0])], graphql::Limits::default()).unwrap();
         let stale = Arc::new(first);
-        let registry = Registry::new(registry::Limits { per_subject: 1_000 }, Arc::clone(&stale));
+        let registry =
+            Registry::new(registry::Limits { per_subject: 1_000, bytes_per_subject: usize::MAX }, Arc::clone(&stale));
         let (all, pending, preparation, published) = Default::default();
         Self { registry, modules, stale, live: 0, offset: Cell::new(0), all, pending, preparation, published }
     }
@@ -226,11 +228,11 @@ impl<'a> World<'a> {
         let live = self.registry.generation();
         let generation = if planned_before { Arc::clone(&self.stale) } else { live };
         let query = wish.query(alias);
-        let Ok(Request::Subscription(plan)) = generation.documents.prepare(&query, None, &Map::new()) else {
+        let prepared = generation.documents.prepare_to_keep(&query, None, &Map::new());
+        let Ok((Request::Subscription(plan), source)) = prepared else {
             assert!(planned_before || !has(self.live, &wish), "{query}");
             return;
         };
-        let source = generation.documents.source(&query, None, &Map::new());
         let limits = Limits { messages: 10_000, bytes: 1 << 20, policy: SlowConsumer::Close };
         let outbox = Arc::new(Outbox::new(limits));
         let operation = Arc::new(Operation::new(OperationId::new(&self.all.len().to_string())));

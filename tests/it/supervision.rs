@@ -90,7 +90,7 @@ async fn a_panic_of_a_predicate_withholds_the_event_from_its_cohort() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_in_the_thread_for_large_values_costs_that_value() {
+async fn a_panic_in_the_thread_for_large_values_costs_that_value_and_a_swap_still_drains() {
     let host = Host::start(&["engine"], "").await;
     let mut client = Client::connect(host.address).await;
     client.subscribed("a", "subscription { searched { ... on User { id name } } }").await;
@@ -105,6 +105,21 @@ async fn a_panic_in_the_thread_for_large_values_costs_that_value() {
     assert!(is_opaque(&lost), "{lost}");
     assert_eq!(client.next("a").await["data"]["searched"].as_array().unwrap().len(), 4_000);
     assert!(panics(&host, "large values").await > 0);
+
+    fault::plant("project large", "planted-again");
+    host.emit("search", "searched", found("planted-again", 4_000)).await;
+    let registry = &host.runtime.services().registry;
+    let live = registry.generation();
+    let next = live.next(live.modules().to_vec(), host.runtime.config().graphql_limits()).unwrap();
+    let preparation = registry.prepare(next.into());
+    preparation.enter_all();
+    let (published, drain) = host.runtime.delivery().switch(preparation, false).unwrap();
+    host.emit("search", "searched", found("3", 1)).await;
+    assert!(drain.within(crate::support::PATIENCE).await, "the swap drains");
+    published.finish();
+    let lost = client.next("a").await;
+    assert!(is_opaque(&lost), "{lost}");
+    assert_eq!(client.next("a").await["data"]["searched"][0]["id"], "3");
     host.stop().await;
 }
 

@@ -9,7 +9,7 @@ use subcast::deploy::Permission;
 use crate::support::client::Client;
 use crate::support::component::{Act, Handmade};
 use crate::support::host::{Host, deploy};
-use crate::support::{eventually, guests, with_enough_time};
+use crate::support::{PATIENCE, eventually, guests, with_enough_time};
 
 async fn stop(host: Arc<Host>) {
     Arc::into_inner(host).expect("nobody else holds the host").stop().await;
@@ -182,9 +182,9 @@ async fn who_subscribes_while_a_swap_is_prepared_is_served_by_both_generations()
     client.send(json!({"id": "gone", "type": "complete"})).await;
     client.barrier().await;
     host.emit("ticks", "tick", json!({"seq": 1, "id": "a"})).await;
-    let (published, drained) = host.runtime.delivery().switch(preparation, false).unwrap();
+    let (published, drain) = host.runtime.delivery().switch(preparation, false).unwrap();
     host.emit("ticks", "tick", json!({"seq": 2, "id": "a"})).await;
-    drained.await.unwrap();
+    assert!(drain.within(PATIENCE).await);
     published.finish();
     host.emit("ticks", "tick", json!({"seq": 3, "id": "a"})).await;
     for seq in 1..=3 {
