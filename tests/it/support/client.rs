@@ -78,7 +78,8 @@ impl Client {
     }
 
     pub async fn send_raw(&mut self, message: Message) {
-        self.socket.send(message).await.expect("the socket takes the message");
+        let sent = timeout(PATIENCE, self.socket.send(message)).await;
+        sent.expect("the host reads in time").expect("the socket takes the message");
     }
 
     /// Starts an operation without variables.
