@@ -18,9 +18,12 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { input, output, learnt, known } = arguments;
-    compile_in_child(Files { input, output, learnt, known: known.as_deref() }).map_err(|error| match error {
-        // The parent says what it is about.
-        CompileError::Invalid(reason) => Failure::Failed(reason),
-        other => Failure::failed(other),
+    compile_in_child(Files { input, output, learnt, known: known.as_deref() }).map_err(|error| {
+        let status = error.status();
+        match error {
+            // The parent says what it is about.
+            CompileError::Invalid(reason) => Failure::Status(reason, status),
+            other => Failure::Status(other.to_string(), status),
+        }
     })
 }

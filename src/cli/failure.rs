@@ -12,6 +12,8 @@ pub(super) enum Failure {
     Failed(String),
     /// It was asked for in a wrong way.
     Usage(String),
+    /// It did not work, and a program that reads the exit status is to know why.
+    Status(String, u8),
     /// Nobody reads the results any more. Nothing to complain about.
     Unread,
 }
@@ -30,6 +32,7 @@ impl Failure {
         let (message, code) = match self {
             Self::Failed(message) => (message, 1),
             Self::Usage(message) => (message, 2),
+            Self::Status(message, status) => (message, *status),
             Self::Unread => return 0,
         };
         let label = if terminal::has_colours() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };

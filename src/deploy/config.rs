@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::DeployError;
 use super::signature::TrustedKey;
 use crate::manifest::Manifest;
+use crate::text::quoted;
 use crate::{graphql, sandbox};
 
 /// Longest name of a module.
@@ -85,5 +86,5 @@ pub fn check_name(name: &str) -> Result<(), DeployError> {
     if characters && name.len() <= NAME_BYTES && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Ok(());
     }
-    Err(DeployError::Name(name.to_owned()))
+    Err(DeployError::Name(quoted(name, 2 * NAME_BYTES)))
 }

@@ -9,6 +9,7 @@ use super::store::StoreError;
 use crate::modules::AssembleError;
 use crate::registry::Unfit;
 use crate::sandbox::LoadError;
+use crate::text::quoted;
 
 /// How far a deployment came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,6 +127,17 @@ pub enum DeployError {
     /// Where versions are kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Whoever asked for it has gone.
+    #[error("the deployment was given up, because its client has gone")]
+    GivenUp,
+    /// More modules than anyone needs, removed ones included.
+    #[error(
+        "the host knows {most} modules, removed ones included, and takes no further name: deploy under one of them, or stop the host and take records of removed modules (NAME.json) out of its store"
+    )]
+    TooMany {
+        /// The limit.
+        most: usize,
+    },
     /// The host is stopping.
     #[error("the host is stopping")]
     Stopping,
@@ -136,11 +148,23 @@ impl DeployError {
     #[must_use]
     pub fn stage(&self) -> Stage {
         match self {
-            Self::Name(_) | Self::Read(_) | Self::TooLarge { .. } | Self::Stopping => Stage::Receive,
-            Self::Load(LoadError::Compile(_) | LoadError::Cache(_)) => Stage::Compile,
-            Self::Load(LoadError::Start(_) | LoadError::Full | LoadError::Stopping | LoadError::Link(_)) => {
-                Stage::Start
+            Self::Name(_)
+            | Self::Read(_)
+            | Self::TooLarge { .. }
+            | Self::TooMany { .. }
+            | Self::GivenUp
+            | Self::Stopping => Stage::Receive,
+            Self::Load(LoadError::Compile(_) | LoadError::Cache(_) | LoadError::Again { compiling: true, .. }) => {
+                Stage::Compile
             }
+            Self::Load(
+                LoadError::Start(_)
+                | LoadError::NotNow(_)
+                | LoadError::Again { compiling: false, .. }
+                | LoadError::Full
+                | LoadError::Stopping
+                | LoadError::Link(_),
+            ) => Stage::Start,
             Self::Load(_) | Self::Signature(_) | Self::Capability { .. } | Self::Channel { .. } => Stage::Verify,
             Self::SelfTest { .. } => Stage::SelfTest,
             Self::Assemble(_) | Self::Unfit(_) | Self::Widening(_) => Stage::Check,
@@ -149,10 +173,19 @@ impl DeployError {
     }
 }
 
+/// Fields whose subscriptions do not fit that a message names.
+const NAMED: usize = 20;
+/// Bytes of a reason that it quotes.
+const REASON: usize = 500;
+
 fn list(unfit: &[Unfit]) -> String {
     let one = |Unfit { field, subscriptions, reason }: &Unfit| {
         let plural = if *subscriptions == 1 { "" } else { "s" };
-        format!("{subscriptions} subscription{plural} of {field} ({reason})")
+        format!("{subscriptions} subscription{plural} of {field} ({})", quoted(reason, REASON))
     };
-    unfit.iter().map(one).collect::<Vec<_>>().join("; ")
+    let mut told: Vec<_> = unfit.iter().take(NAMED).map(one).collect();
+    if unfit.len() > NAMED {
+        told.push(format!("those of {} more fields", unfit.len() - NAMED));
+    }
+    told.join("; ")
 }

@@ -17,6 +17,7 @@ mod store;
 mod swap;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
@@ -47,7 +48,9 @@ use report::status;
 use store::Incoming;
 
 /// Most bytes of a component.
-const MOST_BYTES: u64 = 256 << 20;
+pub const MOST_BYTES: u64 = 256 << 20;
+/// Modules that a host knows, removed ones included: each has a record, versions in the store, and a place in every list.
+const MOST_MODULES: usize = 256;
 
 /// What a deployment may do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,7 +130,26 @@ impl Deployer {
     /// Room for a component of this module that is about to arrive. What does not arrive completely leaves nothing behind.
     pub async fn receive(&self, name: &str) -> Result<Upload, DeployError> {
         check_name(name)?;
+        self.check_number(name).await?;
         Ok(Upload(self.with_records(|records| records.store()?.incoming()).await??))
+    }
+
+    /// Whether another module may have this name.
+    async fn check_number(&self, name: &str) -> Result<(), DeployError> {
+        let (name, generation) = (name.to_owned(), self.registry.generation());
+        let fits = self.with_records(move |records| {
+            let live = generation.modules().iter().map(|module| module.name());
+            let names: BTreeSet<&str> = records.names().chain(live).collect();
+            names.contains(name.as_str()) || names.len() < MOST_MODULES
+        });
+        if fits.await? { Ok(()) } else { Err(DeployError::TooMany { most: MOST_MODULES }) }
+    }
+
+    /// Removes what a deployment that was given up has left in the store.
+    pub async fn sweep(&self) -> Result<(), DeployError> {
+        // What is on its way is in the store, and not on record yet.
+        let _arrival = self.arrival.lock().await;
+        self.with_records(Records::prune).await
     }
 
     /// Deploys an uploaded component.
@@ -285,6 +307,8 @@ impl Deployer {
         permission: Permission,
     ) -> Result<Report, DeployError> {
         let began = Instant::now();
+        // Once more: others may have arrived at the same time.
+        self.check_number(name).await?;
         let (digest, size) = (incoming.digest(), incoming.size());
         let is_configured = match self.config.module(name).and_then(|module| module.path.as_ref()) {
             Some(path) => hashed(path).await.is_ok_and(|(_, found)| found == digest),

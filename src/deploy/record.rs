@@ -194,6 +194,13 @@ impl Records {
         Ok((version, path))
     }
 
+    /// The digests of all versions that are kept, or live by their file.
+    pub(super) fn digests(&self) -> Vec<String> {
+        let kept = self.by_name.values().flat_map(|record| &record.versions);
+        let live = self.live_files.values().map(|live| &live.version);
+        kept.chain(live).map(|version| version.digest.clone()).collect()
+    }
+
     /// Removes files that no record needs, neither here nor on disk.
     pub(super) fn prune(&mut self) {
         for name in std::mem::take(&mut self.unwritten) {

@@ -6,6 +6,7 @@ use super::history::Version;
 use super::record::Records;
 use crate::modules::Generation;
 use crate::registry::Unfit;
+use crate::text::quoted;
 
 /// What a deployment did.
 #[derive(Clone, Debug, Serialize)]
@@ -86,6 +87,21 @@ impl From<&Unfit> for Ended {
     }
 }
 
+/// Lines of what a version loosens that are told and recorded; a version with 1,000 fields could fill megabytes.
+const TOLD: usize = 50;
+/// Bytes of one of them.
+const TOLD_BYTES: usize = 1_000;
+
+/// What a version loosens, cut to what people read: the first lines, and how many more there are.
+pub(super) fn bounded(loosened: &[String]) -> Vec<String> {
+    let more = loosened.len().saturating_sub(TOLD);
+    let mut told: Vec<String> = loosened.iter().take(TOLD).map(|line| quoted(line, TOLD_BYTES)).collect();
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told
+}
+
 /// Says so in the log.
 pub(super) fn log(report: &Report) {
     let ended: usize = report.ended.iter().map(|ended| ended.subscriptions).sum();
@@ -105,4 +121,17 @@ pub(super) fn log(report: &Report) {
 /// The beginning of a digest, as people compare it.
 fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_version_loosens_is_told_within_bounds() {
+        assert_eq!(bounded(&["a".to_owned()]), ["a"]);
+        let told = bounded(&vec!["x".repeat(1 << 20); 1_000]);
+        assert_eq!((told.len(), told[TOLD].as_str()), (TOLD + 1, "and 950 more"));
+        assert!(told.iter().map(String::len).sum::<usize>() < 60_000);
+    }
 }

@@ -12,6 +12,7 @@ use crate::event::{Channel, Event};
 use crate::manifest::FieldManifest;
 use crate::outcome::{Invocation, Job, Outcome};
 use crate::sandbox::{Module, Sandbox};
+use crate::text::{in_margin, printable};
 
 /// For how long all examples together may take: a version that is put into service waits for them, and what comes after it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,8 +42,9 @@ pub(super) async fn run(sandbox: &Sandbox, module: &Arc<Module>) -> Result<(), D
         let outcomes = tokio::time::timeout_at(deadline, outcomes).await.map_err(late)?;
         let outcomes = outcomes.map_err(|_| DeployError::Stopping)?;
         if let Some(Outcome::Failed(failure)) = outcomes.into_iter().next() {
-            let traceback = failure.traceback.map(|text| format!("\n{text}")).unwrap_or_default();
-            return Err(failed(format!("{}{traceback}", failure.message)));
+            // The guest's words, in an answer and in the log.
+            let traceback = failure.traceback.map(|text| in_margin(&text)).unwrap_or_default();
+            return Err(failed(format!("{}{traceback}", printable(&failure.message))));
         }
     }
     Ok(())

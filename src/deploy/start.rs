@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::config::check_grants;
 use super::record::Records;
+use super::report::bounded;
 use super::store::StoreError;
 use super::{Config, DeployError, ModuleConfig, self_test, signature};
 use crate::digest::{self, sha256};
@@ -70,6 +71,8 @@ struct New {
 /// Loads every module that is to be live.
 pub async fn load(sandbox: &Sandbox, config: &Config) -> Result<Loaded, StartError> {
     let mut records = Records::open(config.store.clone(), config.versions)?;
+    // Before anything is compiled, which may drive others out of the cache.
+    sandbox.hold(records.digests()).await;
     let mut places = Vec::new();
     for module in &config.modules {
         let (before, new) = match &module.path {
@@ -133,7 +136,7 @@ fn choose(config: &Config, places: &mut [Place]) -> Result<Generation, AssembleE
         is_new[at] = true;
         let checked = first(places, &is_new).map_err(DeployError::from).and_then(|next| {
             let loosened = generation.loosened_by(&next);
-            if loosened.is_empty() { Ok(next) } else { Err(DeployError::Widening(loosened)) }
+            if loosened.is_empty() { Ok(next) } else { Err(DeployError::Widening(bounded(&loosened))) }
         });
         match checked {
             Ok(next) => generation = next,

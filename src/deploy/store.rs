@@ -14,9 +14,11 @@ use tempfile::{NamedTempFile, TempDir};
 use thiserror::Error;
 
 use super::history::{Record, is_digest};
-use crate::digest::sha256;
+use crate::digest::{self, sha256};
 use crate::pace;
 
+/// Bytes of a record that are read. One version takes 60 KB at most, most of it what it loosened, and usually 300 bytes.
+const RECORD_BYTES: u64 = 64 << 20;
 /// How the names of files begin that have not arrived completely.
 const ARRIVING: &str = "incoming-";
 
@@ -117,8 +119,13 @@ impl Store {
                 continue;
             }
             let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-            let text = fs::read_to_string(&path).map_err(failed)?;
-            let parsed = serde_json::from_str(&text).map_err(|error| error.to_string());
+            let file = digest::open(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
+            let bytes = pace::read(&file, RECORD_BYTES + 1).map_err(failed)?;
+            let parsed = if bytes.len() as u64 > RECORD_BYTES {
+                Err(format!("it has more than {RECORD_BYTES} bytes"))
+            } else {
+                serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+            };
             let record = parsed
                 .and_then(|record: Record| record.fault().map_or(Ok(record), Err))
                 .map_err(|reason| StoreError::Record { path: path.clone(), reason })?;

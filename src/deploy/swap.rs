@@ -7,12 +7,12 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use super::record::Records;
-use super::report::{Ended, Report, log};
+use super::report::{Ended, Report, bounded, log};
 use super::store::StoreError;
 use super::{DeployError, Deployer, Permission, beside, milliseconds, with};
 use crate::modules::Generation;
 use crate::registry::Published;
-use crate::sandbox::{Limits, Module};
+use crate::sandbox::{Limits, Module, Sandbox};
 
 /// How much longer the answers of an old version are waited for than its limits let them take. Only a mistake of ours takes
 /// longer.
@@ -38,7 +38,7 @@ impl Deployer {
             (replaced(&generation, name, new), self.config.graphql.clone(), Arc::clone(&generation));
         let (next, widened) = beside(move || {
             let next = before.next(modules, limits)?;
-            let widened = before.loosened_by(&next);
+            let widened = bounded(&before.loosened_by(&next));
             Ok::<_, DeployError>((next, widened))
         })
         .await??;
@@ -80,6 +80,7 @@ impl Deployer {
             report: report.clone(),
             began,
             records: Arc::clone(&self.records),
+            sandbox: self.sandbox.clone(),
             recorded,
             published,
         };
@@ -104,6 +105,7 @@ struct Completion {
     report: Report,
     began: Instant,
     records: Arc<Mutex<Records>>,
+    sandbox: Sandbox,
     /// Told whether the version is on record.
     recorded: oneshot::Sender<bool>,
     published: Published,
@@ -116,7 +118,7 @@ impl Completion {
         record: impl FnOnce(&mut Records, Vec<String>) -> Result<(), StoreError> + Send + 'static,
         drained: impl Future<Output = bool> + Send,
     ) -> Report {
-        let Self { _turn, mut report, began, records, recorded, published } = self;
+        let Self { _turn, mut report, began, records, sandbox, recorded, published } = self;
         let widened = report.widened.clone();
         let failed = match with(&records, move |records| record(records, widened)).await {
             Ok(Ok(())) => None,
@@ -128,6 +130,10 @@ impl Completion {
             report.stored = false;
         }
         let _ = recorded.send(report.stored);
+        // What a rollback could bring back stays in the cache.
+        if let Ok(digests) = with(&records, |records| records.digests()).await {
+            sandbox.hold(digests).await;
+        }
         if !drained.await {
             tracing::warn!(
                 module = report.name,

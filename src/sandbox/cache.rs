@@ -3,21 +3,30 @@
 //! What lies here is loaded as native code, so it is trusted only if it carries a tag that this host made: an HMAC under
 //! a key that lies beside it. Folder and key belong to this user alone; whoever can write here could as well replace
 //! this program.
+//!
+//! The folder is bounded in bytes. A file that somebody may need soon has a shared lock ([`Kept`]): the modules that are
+//! live, and the versions that a rollback could bring back. Pruning removes only what it can lock for itself, so that it
+//! respects the locks of all hosts that share the folder; a lock ends with its process.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use hmac::{Hmac, Mac};
+use parking_lot::Mutex;
 use sha2::Sha256;
 use thiserror::Error;
 
 use crate::pace;
 
-/// Compiled modules that are kept, 36 MB each; the one unused for the longest time goes first.
-const KEPT: usize = 32;
+/// Compiled modules that are kept, whatever their size: pruning looks at each of them.
+const KEPT: usize = 1_024;
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".compiling-";
 const KEY_BYTES: usize = 32;
 
 /// Why the cache cannot be used.
@@ -44,14 +53,41 @@ pub enum CacheError {
 pub(super) struct Cache {
     folder: PathBuf,
     key: [u8; KEY_BYTES],
+    /// Bytes beyond which what has not been used for the longest time is removed.
+    most: u64,
+    /// What [`Cache::hold`] was told to keep, by name.
+    held: Arc<Mutex<BTreeMap<String, Kept>>>,
 }
 
-/// A name for new files that nobody else has.
+/// A name for new files that nobody else has. The file is removed with it.
 pub(super) type Unfinished = tempfile::TempPath;
 
+/// A compiled module that stays where it is for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Kept {
+    path: PathBuf,
+    /// Locked, shared.
+    file: File,
+}
+
+impl Kept {
+    /// `None` if it is not there, or just being removed.
+    fn open(path: PathBuf) -> Option<Self> {
+        let file = File::open(&path).ok()?;
+        file.try_lock_shared().ok()?;
+        // Removed between the two.
+        (file.metadata().ok()?.nlink() > 0).then_some(Self { path, file })
+    }
+
+    /// Its file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 impl Cache {
-    /// Opens the folder, and makes it and its key if they are not there.
-    pub(super) fn open(configured: Option<&Path>) -> Result<Self, CacheError> {
+    /// Opens the folder, and makes it and its key if they are not there. `most`: bytes of what is kept there.
+    pub(super) fn open(configured: Option<&Path>, most: u64) -> Result<Self, CacheError> {
         let folder = match configured {
             Some(folder) => folder.to_owned(),
             None => default_folder().ok_or(CacheError::NoFolder)?,
@@ -67,47 +103,68 @@ impl Cache {
         }
         let path = folder.join("key");
         let key = key(&folder, &path).map_err(failed(&path))?;
-        Ok(Self { folder, key })
+        Ok(Self { folder, key, most, held: Arc::default() })
     }
 
     /// The compiled form of a module, if it is there and holds.
-    pub(super) fn find(&self, name: &str) -> Option<PathBuf> {
-        let path = self.path(name);
+    pub(super) fn find(&self, name: &str) -> Option<Kept> {
+        let mut kept = Kept::open(self.path(name))?;
         let tag = fs::read(self.tag_path(name)).ok()?;
-        let mut file = File::open(&path).ok()?;
-        let mac = self.mac(name, &mut file).ok()?;
+        let mac = self.mac(name, &mut kept.file).ok()?;
         if mac.verify_slice(&tag).is_err() {
-            tracing::warn!(path = %path.display(), "a compiled module does not hold what its tag says; compiling it again");
+            tracing::warn!(path = %kept.path.display(), "a compiled module does not hold what its tag says; compiling it again");
             return None;
         }
         // Used now: what is kept is decided by this.
-        let _ = file.set_modified(SystemTime::now());
-        Some(path)
+        let _ = kept.file.set_modified(SystemTime::now());
+        Some(kept)
     }
 
     /// A place for a compiler to write to, inside the folder.
     pub(super) fn unfinished(&self) -> Result<Unfinished, CacheError> {
-        tempfile::Builder::new()
-            .prefix(".compiling-")
-            .tempfile_in(&self.folder)
-            .map(tempfile::NamedTempFile::into_temp_path)
-            .map_err(|source| CacheError::Io { path: self.folder.clone(), source })
+        Ok(self.temporary().map_err(|source| CacheError::Io { path: self.folder.clone(), source })?.into_temp_path())
+    }
+
+    fn temporary(&self) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder)
     }
 
     /// Takes over what a compiler has written.
-    pub(super) fn keep(&self, name: &str, unfinished: Unfinished) -> Result<PathBuf, CacheError> {
+    pub(super) fn keep(&self, name: &str, unfinished: Unfinished) -> Result<Kept, CacheError> {
         let path = self.path(name);
-        let store = || -> io::Result<()> {
-            let mac = self.mac(name, &mut File::open(&unfinished)?)?;
-            let mut tag = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let store = || -> io::Result<File> {
+            let mut file = File::open(&unfinished)?;
+            let mac = self.mac(name, &mut file)?;
+            let mut tag = self.temporary()?;
             tag.write_all(&mac.finalize().into_bytes())?;
             tag.persist(self.tag_path(name))?;
+            // Before it has its name, so that nobody prunes it.
+            file.lock_shared()?;
             unfinished.persist(&path)?;
-            Ok(())
+            Ok(file)
         };
-        store().map_err(|source| CacheError::Io { path: path.clone(), source })?;
+        let file = store().map_err(|source| CacheError::Io { path: path.clone(), source })?;
         self.prune();
-        Ok(path)
+        Ok(Kept { path, file })
+    }
+
+    /// Keeps the compiled forms with these names until it is told others. Names that are not there are left out.
+    pub(super) fn hold(&self, names: BTreeSet<String>) {
+        let mut held = self.held.lock();
+        let before = held.len();
+        held.retain(|name, _| names.contains(name));
+        let is_released = held.len() < before;
+        for name in names {
+            if !held.contains_key(&name)
+                && let Some(kept) = Kept::open(self.path(&name))
+            {
+                held.insert(name, kept);
+            }
+        }
+        drop(held);
+        if is_released {
+            self.prune();
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -133,26 +190,47 @@ impl Cache {
         }
     }
 
-    /// Removes what has not been used for the longest time, and what a cut-off compiler left behind.
+    /// Removes what has not been used for the longest time and is not locked, until the rest is within the bounds; and what a
+    /// cut-off compiler left behind.
     fn prune(&self) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         let mut compiled = Vec::new();
         for entry in entries.flatten() {
             let path = entry.path();
-            let Ok(modified) = entry.metadata().and_then(|metadata| metadata.modified()) else { continue };
-            let name = entry.file_name();
+            let Ok(metadata) = entry.metadata() else { continue };
+            let Ok(modified) = metadata.modified() else { continue };
             if path.extension().is_some_and(|extension| extension == "cwasm") {
-                compiled.push((modified, path));
-            } else if name.to_string_lossy().starts_with(".compiling-") && is_old(modified) {
+                compiled.push((modified, path, metadata.len()));
+            } else if is_old(modified) && is_leftover(&path) {
                 let _ = fs::remove_file(path);
             }
         }
         compiled.sort();
-        for (_, path) in compiled.iter().rev().skip(KEPT) {
-            let _ = fs::remove_file(path);
-            let _ = fs::remove_file(path.with_extension("tag"));
+        let (mut count, mut bytes) = (compiled.len(), compiled.iter().map(|(.., size)| size).sum::<u64>());
+        for (_, path, size) in compiled {
+            if count <= KEPT && bytes <= self.most {
+                return;
+            }
+            let free = File::open(&path).is_ok_and(|file| {
+                let free = file.try_lock().is_ok();
+                if free {
+                    let _ = fs::remove_file(&path);
+                    let _ = fs::remove_file(path.with_extension("tag"));
+                }
+                free
+            });
+            if free {
+                (count, bytes) = (count - 1, bytes - size);
+            }
         }
     }
+}
+
+/// Whether somebody was in the middle of writing or of removing this.
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(UNFINISHED)
+        || path.extension().is_some_and(|extension| extension == "tag") && !path.with_extension("cwasm").exists()
 }
 
 fn is_old(modified: SystemTime) -> bool {
@@ -197,25 +275,46 @@ mod tests {
 
     fn cache() -> (tempfile::TempDir, Cache) {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(Some(&folder.path().join("modules"))).unwrap();
+        let cache = Cache::open(Some(&folder.path().join("modules")), 1 << 20).unwrap();
         (folder, cache)
     }
 
     fn keep(cache: &Cache, name: &str, content: &[u8]) -> PathBuf {
+        kept(cache, name, content).path().to_owned()
+    }
+
+    fn kept(cache: &Cache, name: &str, content: &[u8]) -> Kept {
         let unfinished = cache.unfinished().unwrap();
         fs::write(&unfinished, content).unwrap();
         cache.keep(name, unfinished).unwrap()
+    }
+
+    fn found(cache: &Cache, name: &str) -> Option<PathBuf> {
+        cache.find(name).map(|kept| kept.path().to_owned())
+    }
+
+    /// The names of what is kept.
+    fn names(cache: &Cache) -> BTreeSet<String> {
+        let entries = fs::read_dir(&cache.folder).unwrap().map(|entry| entry.unwrap().path());
+        let compiled = entries.filter(|path| path.extension().is_some_and(|extension| extension == "cwasm"));
+        compiled.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    /// Makes it look unused for so many seconds.
+    fn age(cache: &Cache, name: &str, seconds: u64) {
+        let then = SystemTime::now() - std::time::Duration::from_secs(seconds);
+        File::open(cache.path(name)).unwrap().set_modified(then).unwrap();
     }
 
     #[test]
     fn what_was_kept_is_found_also_by_the_next_host() {
         let (folder, cache) = cache();
         let path = keep(&cache, "a", b"code");
-        assert_eq!(cache.find("a"), Some(path.clone()));
+        assert_eq!(found(&cache, "a"), Some(path.clone()));
         assert_eq!(fs::read(&path).unwrap(), b"code");
-        let next = Cache::open(Some(&folder.path().join("modules"))).unwrap();
-        assert_eq!(next.find("a"), Some(path));
-        assert_eq!(cache.find("b"), None);
+        let next = Cache::open(Some(&folder.path().join("modules")), 1 << 20).unwrap();
+        assert_eq!(found(&next, "a"), Some(path));
+        assert_eq!(found(&cache, "b"), None);
     }
 
     #[test]
@@ -223,7 +322,7 @@ mod tests {
         let (_folder, cache) = cache();
         let path = keep(&cache, "a", b"code");
         fs::write(&path, b"cod3").unwrap();
-        assert_eq!(cache.find("a"), None);
+        assert_eq!(found(&cache, "a"), None);
     }
 
     #[test]
@@ -232,7 +331,7 @@ mod tests {
         keep(&cache, "a", b"code");
         fs::copy(cache.path("a"), cache.path("b")).unwrap();
         fs::copy(cache.tag_path("a"), cache.tag_path("b")).unwrap();
-        assert_eq!(cache.find("b"), None);
+        assert_eq!(found(&cache, "b"), None);
     }
 
     #[test]
@@ -241,28 +340,57 @@ mod tests {
         let (_other_folder, other) = self::cache();
         keep(&other, "a", b"code");
         fs::copy(other.path("a"), cache.path("a")).unwrap();
-        assert_eq!(cache.find("a"), None);
+        assert_eq!(found(&cache, "a"), None);
         fs::copy(other.tag_path("a"), cache.tag_path("a")).unwrap();
-        assert_eq!(cache.find("a"), None);
+        assert_eq!(found(&cache, "a"), None);
     }
 
     #[test]
     fn a_folder_that_others_can_enter_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(matches!(Cache::open(Some(folder.path())), Err(CacheError::Shared(_))));
+        assert!(matches!(Cache::open(Some(folder.path()), 1 << 20), Err(CacheError::Shared(_))));
     }
 
     #[test]
-    fn no_more_than_the_bound_is_kept() {
+    fn no_more_bytes_than_the_bound_are_kept_and_the_oldest_goes_first() {
+        let (_folder, cache) = cache();
+        let third = vec![0; 400 << 10];
+        for (name, unused) in [("a", 30), ("b", 20), ("c", 10)] {
+            keep(&cache, name, &third);
+            age(&cache, name, unused);
+        }
+        assert_eq!(names(&cache), ["b", "c"].map(str::to_owned).into());
+        // Its tag goes with it.
+        assert!(!cache.tag_path("a").exists());
+    }
+
+    #[test]
+    fn no_more_files_than_the_bound_are_kept() {
         let (_folder, cache) = cache();
         for n in 0..KEPT + 3 {
             keep(&cache, &format!("m{n}"), b"code");
         }
-        let kept = fs::read_dir(&cache.folder)
-            .unwrap()
-            .flatten()
-            .filter(|entry| entry.path().extension().is_some_and(|e| e == "cwasm"));
-        assert_eq!(kept.count(), KEPT);
+        assert_eq!(names(&cache).len(), KEPT);
+    }
+
+    #[test]
+    fn what_is_live_or_held_is_not_pruned_not_even_by_another_host() {
+        let (folder, cache) = cache();
+        let (live, half) = (kept(&cache, "live", &vec![0; 500 << 10]), vec![0; 500 << 10]);
+        drop(kept(&cache, "previous", &half));
+        age(&cache, "live", 50);
+        age(&cache, "previous", 40);
+        cache.hold(["previous", "never compiled"].map(str::to_owned).into());
+        let other = Cache::open(Some(&folder.path().join("modules")), 1 << 20).unwrap();
+        for name in ["x", "y", "z"] {
+            drop(kept(&other, name, &half));
+        }
+        assert!(names(&cache).is_superset(&["live", "previous"].map(str::to_owned).into()), "{:?}", names(&cache));
+        assert!(!names(&cache).contains("x"), "what nobody holds goes");
+        // Once nobody needs them any more, they go like all others.
+        drop(live);
+        cache.hold(BTreeSet::new());
+        assert!(names(&cache).is_disjoint(&["live", "previous"].map(str::to_owned).into()), "{:?}", names(&cache));
     }
 }

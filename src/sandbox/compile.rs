@@ -5,8 +5,10 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,6 +28,9 @@ const ADDRESS_SPACE: u64 = 2 << 30;
 const CPU_SECONDS: u64 = 180;
 /// Wall time of the compiler.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// Bytes of a compiled form. That of a Python component is 36 MB, one with large native extensions four times that. No file
+/// of the compiler is larger.
+const MOST_IMAGE: u64 = 256 << 20;
 /// Added to its own niceness, so that the host's threads come first.
 const NICENESS: i32 = 10;
 /// Bytes of its complaint that are told; it quotes names of the component.
@@ -47,13 +52,63 @@ pub enum CompileError {
     /// The code does not hold.
     #[error("it is not valid: {0}")]
     Invalid(String),
-    /// The limits of the compiler.
-    #[error("compiling it takes more than the compiler's limits of 2 GiB of memory and {CPU_SECONDS} s of CPU time")]
-    TooMuch,
+    /// The compiler's limit of memory.
+    #[error("compiling it takes more than the {} GiB of memory that the compiler has; divide it into smaller modules", ADDRESS_SPACE >> 30)]
+    Memory,
+    /// The compiler's limit of CPU time.
+    #[error(
+        "compiling it takes more than the {CPU_SECONDS} s of CPU time that the compiler has; divide it into smaller modules"
+    )]
+    Cpu,
+    /// The compiler's limit of wall time.
+    #[error("compiling it took longer than {} minutes and was given up; try again when the machine has less to do", .0.as_secs() / 60)]
+    Wall(Duration),
+    /// The limit of what comes of it.
+    #[error(
+        "its compiled form would have more than {MOST_IMAGE} bytes, the most that is kept; divide it into smaller modules"
+    )]
+    Image,
+    /// The compiler's own fault, or that of the command in its place.
+    #[error(
+        "the compiler failed on it ({0}), which is a fault of Subcast and not of the module; its words are in the host's log"
+    )]
+    Failed(String),
+    /// Somebody else ended the compiler.
+    #[error("the compiler was killed, as the kernel does when a machine has no memory left; try again")]
+    Killed,
     /// Files.
     #[error("failed to read or write a file: {0}")]
     File(#[from] std::io::Error),
 }
+
+impl CompileError {
+    /// Whether another try would most likely end in the same way, after taking as long.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Invalid(_) | Self::Memory | Self::Cpu | Self::Wall(_) | Self::Image | Self::Failed(_) => true,
+            Self::Run { .. } | Self::Killed | Self::File(_) => false,
+        }
+    }
+
+    /// The exit status by which the child tells its parent what became of it.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Invalid(_) => INVALID,
+            Self::Memory => MEMORY,
+            Self::Image => IMAGE,
+            _ => FAILED,
+        }
+    }
+}
+
+// Exit statuses of the child. Others than these are of whatever stands in the compiler's place, or of a panic.
+/// Its complaint is about the component, and may be told.
+const INVALID: u8 = 20;
+const MEMORY: u8 = 21;
+const IMAGE: u8 = 22;
+/// Its complaint is for the log.
+const FAILED: u8 = 23;
 
 /// The files of one compilation.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +131,16 @@ pub fn compile_with(command: Vec<OsString>) {
     let _ = COMMAND.set(command);
 }
 
-/// Compiles in a child process.
+/// Compiles in a child process, which ends when this is dropped.
 pub(super) async fn compile(compiler: Option<&[OsString]>, files: Files<'_>) -> Result<(), CompileError> {
+    compile_within(PATIENCE, compiler, files).await
+}
+
+async fn compile_within(
+    patience: Duration,
+    compiler: Option<&[OsString]>,
+    files: Files<'_>,
+) -> Result<(), CompileError> {
     let default;
     let words = if let Some(words) = compiler.or_else(|| COMMAND.get().map(Vec::as_slice)) {
         words
@@ -101,56 +164,140 @@ pub(super) async fn compile(compiler: Option<&[OsString]>, files: Files<'_>) -> 
         .map_err(failed)?;
     let mut complaint = Vec::new();
     let stderr = child.stderr.take();
-    let ended = tokio::time::timeout(PATIENCE, async {
+    let ended = tokio::time::timeout(patience, async {
         if let Some(stderr) = stderr {
             stderr.take(COMPLAINT).read_to_end(&mut complaint).await?;
         }
         child.wait().await
     })
     .await;
-    let Ok(status) = ended else { return Err(CompileError::TooMuch) };
-    let status = status.map_err(failed)?;
-    if status.success() {
-        return Ok(());
-    }
-    // Killed, or aborted because memory was refused.
-    if status.code().is_none() {
-        return Err(CompileError::TooMuch);
-    }
-    let complaint = String::from_utf8_lossy(&complaint);
+    let Ok(status) = ended else { return Err(CompileError::Wall(patience)) };
+    verdict(status.map_err(failed)?, &String::from_utf8_lossy(&complaint))
+}
+
+/// What the end of the child means.
+fn verdict(status: ExitStatus, complaint: &str) -> Result<(), CompileError> {
     let complaint = complaint.trim().trim_start_matches("error: ");
-    if complaint.contains("memory allocation") || complaint.contains("Cannot allocate memory") {
-        return Err(CompileError::TooMuch);
+    let is_short_of_memory = || complaint.contains("memory allocation") || complaint.contains("Cannot allocate memory");
+    let signal = status.signal().and_then(Signal::from_named_raw);
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    match (code, signal) {
+        (Some(0), _) => return Ok(()),
+        (_, Some(Signal::XCPU)) => return Err(CompileError::Cpu),
+        (_, Some(Signal::XFSZ)) | (Some(IMAGE), _) => return Err(CompileError::Image),
+        (_, Some(Signal::KILL | Signal::TERM)) => return Err(CompileError::Killed),
+        (Some(MEMORY), _) => return Err(CompileError::Memory),
+        _ if is_short_of_memory() => return Err(CompileError::Memory),
+        (Some(INVALID), _) => {
+            let complaint = complaint.lines().collect::<Vec<_>>().join(" ");
+            return Err(CompileError::Invalid(quoted(&complaint, QUOTED)));
+        }
+        _ => {}
     }
-    let complaint = complaint.lines().collect::<Vec<_>>().join(" ");
-    Err(CompileError::Invalid(quoted(&complaint, QUOTED)))
+    // Panics and the like: they name files of the machine on which this was built.
+    let complaint = quoted(complaint, QUOTED);
+    tracing::error!(%status, complaint, "the compiler failed; please report this, with the component");
+    Err(CompileError::Failed(status.to_string()))
 }
 
 /// What the child process does: limits itself, then compiles. Ends the process' right to much of anything, so it is for
 /// a process that does nothing else.
 pub fn compile_in_child(files: Files<'_>) -> Result<(), CompileError> {
     limit_myself()?;
+    // The panic has been written to standard error, which goes to the log of the parent.
+    catch_unwind(AssertUnwindSafe(|| compile_here(files)))
+        .unwrap_or_else(|_| Err(CompileError::Failed("it panicked".to_owned())))
+}
+
+fn compile_here(files: Files<'_>) -> Result<(), CompileError> {
     let invalid = |error: wasmtime::Error| CompileError::Invalid(format!("{error:#}"));
     let bytes = pace::read(&File::open(files.input)?, u64::MAX)?;
     let functions = Arc::new(files.known.map(Functions::read).unwrap_or_default());
     let engine = engine::compiler(Arc::clone(&functions)).map_err(invalid)?;
     let bytes = bulk::interruptible(&bytes).map_err(|error| CompileError::Invalid(error.to_string()))?;
     let compiled = engine.precompile_component(&bytes).map_err(invalid)?;
+    if compiled.len() as u64 > MOST_IMAGE {
+        return Err(CompileError::Image);
+    }
     pace::write(File::create(files.output)?, &compiled)?;
     functions.write(files.learnt)?;
     Ok(())
 }
 
 fn limit_myself() -> Result<(), CompileError> {
-    let lower = |resource, wanted: u64| {
-        let maximum = getrlimit(resource).maximum.map_or(wanted, |maximum| maximum.min(wanted));
-        setrlimit(resource, Rlimit { current: Some(maximum), maximum: Some(maximum) }).map_err(std::io::Error::from)
+    let lower = |resource, wanted: u64, beyond: u64| {
+        let lowest = |wanted: u64| getrlimit(resource).maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        let limits = Rlimit { current: Some(lowest(wanted)), maximum: Some(lowest(wanted + beyond)) };
+        setrlimit(resource, limits).map_err(std::io::Error::from)
     };
-    lower(Resource::As, ADDRESS_SPACE)?;
-    lower(Resource::Cpu, CPU_SECONDS)?;
-    lower(Resource::Core, 0)?;
+    lower(Resource::As, ADDRESS_SPACE, 0)?;
+    // The first limit ends the process by a signal that says why, the second one by one that does not.
+    lower(Resource::Cpu, CPU_SECONDS, 5)?;
+    lower(Resource::Fsize, MOST_IMAGE, 0)?;
+    lower(Resource::Core, 0, 0)?;
     nice(NICENESS).map_err(std::io::Error::from)?;
     // Whoever wanted the result is gone: so are we.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told when a script of the shell stands in the compiler's place.
+    async fn told(patience: Duration, script: &str) -> CompileError {
+        let words = ["sh", "-c", script].map(OsString::from);
+        let path = Path::new("/dev/null");
+        let files = Files { input: path, output: path, learnt: path, known: None };
+        compile_within(patience, Some(&words), files).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn the_message_tells_which_limit_ended_a_compilation() {
+        const LONG: Duration = Duration::from_mins(1);
+        for (patience, script, expected) in [
+            (LONG, "kill -XCPU $$", "180 s of CPU time"),
+            (LONG, "kill -XFSZ $$", "compiled form would have more than 268435456 bytes"),
+            (LONG, "kill -KILL $$", "was killed"),
+            (LONG, "echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$", "2 GiB of memory"),
+            (LONG, "exit 21", "2 GiB of memory"),
+            (LONG, "exit 22", "compiled form"),
+            (LONG, "echo 'error: func 3 is wrong' >&2; exit 20", "it is not valid: func 3 is wrong"),
+            (LONG, "kill -SEGV $$", "the compiler failed on it (signal: 11"),
+            (Duration::from_millis(100), "sleep 1000", "took longer than"),
+        ] {
+            let message = told(patience, script).await.to_string();
+            assert!(message.contains(expected), "{script}: {message}");
+        }
+        let patient = CompileError::Wall(PATIENCE).to_string();
+        assert!(patient.contains("5 minutes") && !patient.contains("CPU"), "{patient}");
+    }
+
+    #[tokio::test]
+    async fn the_words_of_a_compiler_that_fails_are_not_told() {
+        for script in ["exit 1", "exit 101", "kill -ABRT $$", "kill -BUS $$"] {
+            let message = told(PATIENCE, &format!("echo 'panicked at /home/me/x.rs' >&2; {script}")).await.to_string();
+            assert!(message.contains("the compiler failed") && !message.contains("/home"), "{script}: {message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_compilation_that_is_given_up_leaves_no_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let started = folder.path().join("pid");
+        let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000", started.display());
+        let compiling = tokio::spawn(async move { told(PATIENCE, &script).await });
+        let wait = async |holds: &dyn Fn() -> bool| {
+            let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+            while !holds() {
+                assert!(tokio::time::Instant::now() < deadline, "not in time");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        wait(&|| started.exists()).await;
+        let pid: u32 = std::fs::read_to_string(&started).unwrap().trim().parse().unwrap();
+        compiling.abort();
+        wait(&|| !Path::new(&format!("/proc/{pid}")).exists()).await;
+    }
 }

@@ -1,25 +1,26 @@
 //! Is this file a module of ours? Asked before it costs minutes to find out otherwise; its code is validated when it is
 //! compiled.
 
-use std::collections::BTreeSet;
-
 use thiserror::Error;
-use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
+use wasmparser::{ComponentExternalKind, Parser, Payload};
 
+use super::outline::Outline;
 use crate::text::quoted;
 
 /// What every module exports, without the version.
 const RESOLVERS: &str = "subcast:resolver/resolvers";
 /// The version of the contract that this host speaks.
 pub const CONTRACT: &str = "0.1.0";
-/// Imports from the contract that this host knows, all in its version.
 /// Counts the changes of what [`check`] demands: what was compiled before is not checked again.
-pub(super) const RULES: u32 = 1;
+pub(super) const RULES: u32 = 2;
+/// Imports from the contract that this host knows, all in its version.
 const CONTRACT_IMPORTS: [&str; 5] = ["types", "log", "fetch", "kv", "settings"];
 /// Bytes of a name that a message quotes.
 const QUOTED: usize = 200;
 /// Nobody compiles more than this.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
+/// Components and core modules within each other. What `componentize-py` makes has two.
+const MOST_LEVELS: usize = 8;
 
 /// Why a file is not a module that can be loaded.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -47,53 +48,118 @@ pub enum ComponentError {
     /// Something that no host grants.
     #[error("it imports {0}, which this host does not know; build it with `subcast build`")]
     UnknownImport(String),
+    /// Components that call each other: wasmtime joins them by code that copies between two memories, and several memories are
+    /// off.
+    #[error("it is composed of several components, which this host does not run; build it as one with `subcast build`")]
+    Composed,
+    /// More of a pooled resource than a slot of the engine has.
+    #[error(
+        "each of its instances takes {wanted} {what}, and a slot has {share}; build it with fewer native extensions"
+    )]
+    Share {
+        /// The resource, in the plural.
+        what: &'static str,
+        /// How many of it an instance takes.
+        wanted: u64,
+        /// How many a slot has.
+        share: u32,
+    },
+    /// A table that no place of the engine holds.
+    #[error("a table of it begins with {wanted} elements, and {most} fit; build it with fewer native extensions")]
+    Table {
+        /// Its elements.
+        wanted: u64,
+        /// The limit.
+        most: usize,
+    },
+    /// More memory at the start than the module may have at all.
+    #[error(
+        "each of its instances begins with {wanted} bytes of memory, and may have {limit} (`memory` of its module): raise that, or import less"
+    )]
+    Memory {
+        /// Bytes at the start.
+        wanted: u64,
+        /// The limit.
+        limit: usize,
+    },
 }
 
-/// Checks what the component exports and imports.
-pub(super) fn check(bytes: &[u8]) -> Result<(), ComponentError> {
+/// Checks what the component exports and imports, how it is put together, and what each of its instances takes at least.
+/// Nothing is kept of it but a few words per core module, function and instance of the outermost component.
+pub(super) fn check(bytes: &[u8], memory: usize) -> Result<(), ComponentError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(ComponentError::NotWasm);
     }
     if !Parser::is_component(bytes) {
         return Err(ComponentError::CoreModule);
     }
-    let (mut exports, mut imports) = (BTreeSet::new(), BTreeSet::new());
-    let mut depth = 0_u32;
+    let (mut resolvers, mut outline) = (Resolvers::default(), Outline::default());
+    let mut depth = 0_usize;
     let damaged = |error: wasmparser::BinaryReaderError| ComponentError::Damaged(error.message().to_owned());
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(damaged)? {
-            Payload::Version { encoding: Encoding::Component, .. } if depth == 0 => depth = 1,
-            Payload::Version { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentExportSection(section) if depth == 1 => {
-                for export in section {
+        let payload = payload.map_err(damaged)?;
+        match payload {
+            Payload::Version { .. } => {
+                depth += 1;
+                // The parser keeps something for each level.
+                if depth > MOST_LEVELS {
+                    return Err(ComponentError::Composed);
+                }
+                continue;
+            }
+            Payload::End(_) => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            Payload::ComponentExportSection(ref section) if depth == 1 => {
+                for export in section.clone() {
                     let export = export.map_err(damaged)?;
                     if export.kind == ComponentExternalKind::Instance {
-                        exports.insert(export.name.name.to_owned());
+                        resolvers.exported(export.name.name);
                     }
                 }
             }
-            Payload::ComponentImportSection(section) if depth == 1 => {
-                for import in section {
-                    imports.insert(import.map_err(damaged)?.name.name.to_owned());
+            Payload::ComponentImportSection(ref section) if depth == 1 => {
+                for import in section.clone() {
+                    let name = import.map_err(damaged)?.name.name;
+                    if !is_known(name) {
+                        return Err(ComponentError::UnknownImport(quoted(name, QUOTED)));
+                    }
                 }
             }
             _ => {}
         }
+        outline.read(&payload, depth).map_err(damaged)?;
     }
-    check_export(&exports)?;
-    match imports.into_iter().find(|name| !is_known(name)) {
-        Some(unknown) => Err(ComponentError::UnknownImport(quoted(&unknown, QUOTED))),
-        None => Ok(()),
-    }
+    resolvers.check()?;
+    outline.check(memory)
 }
 
-fn check_export(exports: &BTreeSet<String>) -> Result<(), ComponentError> {
-    let versions: Vec<_> = exports.iter().filter_map(|name| name.strip_prefix(RESOLVERS)?.strip_prefix('@')).collect();
-    match versions.first() {
-        None => Err(ComponentError::NotResolvers),
-        Some(_) if versions.contains(&CONTRACT) => Ok(()),
-        Some(found) => Err(ComponentError::OtherVersion { found: quoted(found, QUOTED) }),
+/// What is exported under the name of the contract.
+#[derive(Default)]
+struct Resolvers {
+    ours: bool,
+    /// The first other version.
+    other: Option<String>,
+}
+
+impl Resolvers {
+    fn exported(&mut self, name: &str) {
+        match name.strip_prefix(RESOLVERS).and_then(|rest| rest.strip_prefix('@')) {
+            None => {}
+            Some(CONTRACT) => self.ours = true,
+            Some(other) => {
+                self.other.get_or_insert_with(|| quoted(other, QUOTED));
+            }
+        }
+    }
+
+    fn check(self) -> Result<(), ComponentError> {
+        match self.other {
+            _ if self.ours => Ok(()),
+            None => Err(ComponentError::NotResolvers),
+            Some(found) => Err(ComponentError::OtherVersion { found }),
+        }
     }
 }
 
@@ -111,6 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_no_component_is_refused_with_what_to_do() {
+        let check = |bytes: &[u8]| check(bytes, 1 << 20);
         assert_eq!(check(b"print('hello')"), Err(ComponentError::NotWasm));
         assert_eq!(check(b"\0asm\x01\0\0\0"), Err(ComponentError::CoreModule));
         assert_eq!(check(b"\0asm\x0d\0\x01\0"), Err(ComponentError::NotResolvers));
@@ -118,12 +185,28 @@ mod tests {
     }
 
     #[test]
+    fn components_within_components_end_somewhere() {
+        let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+        for _ in 0..10_000 {
+            let mut outer = b"\0asm\x0d\0\x01\0".to_vec();
+            wasm_encoder::Section::append_to(&wasm_encoder::RawSection { id: 4, data: &bytes }, &mut outer);
+            bytes = outer;
+        }
+        assert_eq!(check(&bytes, 1 << 20), Err(ComponentError::Composed));
+    }
+
+    #[test]
     fn the_version_of_the_contract_must_be_ours() {
-        let exports = |name: &str| BTreeSet::from([name.to_owned()]);
-        assert_eq!(check_export(&exports("subcast:resolver/resolvers@0.1.0")), Ok(()));
-        let other = check_export(&exports("subcast:resolver/resolvers@0.9.0")).unwrap_err();
+        let check = |names: &[&str]| {
+            let mut resolvers = Resolvers::default();
+            names.iter().for_each(|name| resolvers.exported(name));
+            resolvers.check()
+        };
+        assert_eq!(check(&["subcast:resolver/resolvers@0.1.0"]), Ok(()));
+        assert_eq!(check(&["subcast:resolver/resolvers@0.9.0", "subcast:resolver/resolvers@0.1.0"]), Ok(()));
+        let other = check(&["subcast:resolver/resolvers@0.9.0", "subcast:resolver/resolvers@0.8.0"]).unwrap_err();
         assert_eq!(other, ComponentError::OtherVersion { found: "0.9.0".to_owned() });
-        assert_eq!(check_export(&exports("wasi:cli/run@0.2.0")), Err(ComponentError::NotResolvers));
+        assert_eq!(check(&["wasi:cli/run@0.2.0"]), Err(ComponentError::NotResolvers));
     }
 
     #[test]

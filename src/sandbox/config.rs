@@ -14,6 +14,9 @@ pub struct Config {
     /// Folder of compiled modules. Default: `subcast` in `$XDG_CACHE_HOME` or `~/.cache`. It holds native code: it must
     /// belong to this user alone, and is made so.
     pub cache_dir: Option<PathBuf>,
+    /// Bytes of compiled modules that are kept in that folder, besides those that are live or could be rolled back to: what has
+    /// not been used for the longest time is removed. Default 2 GiB, of which a Python component takes 36 MB.
+    pub cache_bytes: u64,
     /// The command that compiles a module, to which input and output are appended. Default: this executable with
     /// `compile`.
     pub compiler: Option<Vec<OsString>>,
@@ -22,7 +25,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { threads, instances: 64, cache_dir: None, compiler: None }
+        Self { threads, instances: 64, cache_dir: None, cache_bytes: 2 << 30, compiler: None }
     }
 }
 

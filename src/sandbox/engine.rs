@@ -13,10 +13,29 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 /// One epoch: guests are interrupted, or give way to others of their thread, at this pace.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
-/// Core instances that one Python component consists of (14), with room for native extensions.
-const CORE_INSTANCES: u32 = 40;
-/// Instances that live at the same time as the warm ones: being described, or done and not given back yet.
+/// Instances that live at the same time as the warm ones: being described ([`DESCRIBED`]), or done and not given back yet.
 pub(super) const SPARE_INSTANCES: u32 = 16;
+/// Modules that are started at the same time to be asked what they are. Together with what the reclaimer holds, they fit in
+/// [`SPARE_INSTANCES`].
+pub(super) const DESCRIBED: usize = 4;
+
+// The share of one slot. A component that takes more is refused when it is loaded, so that instances never lack what other
+// modules have taken: an engine has as many shares as instances.
+
+/// Core instances: each shared library of a component is one, and a Python component without native extensions has 14. The
+/// engine only counts them.
+pub(super) const CORE_INSTANCES: u32 = 200;
+/// Linear memories, of 4 GiB of address space each. A Python component has 1.
+pub(super) const MEMORIES: u32 = 2;
+/// Tables. A Python component has 2.
+pub(super) const TABLES: u32 = 4;
+/// Elements of one table, 8 bytes of address space each; a Python component has some 6,000.
+pub(super) const TABLE_ELEMENTS: usize = 100_000;
+/// Fiber stacks. A call takes one; the second is for the stack of an instance that is being given back.
+const STACKS: u32 = 2;
+/// Bytes of the host that hold what the core instances of an instance consist of, besides memories and tables: functions,
+/// globals, imports.
+const INSTANCE_BYTES: usize = 10 << 20;
 
 /// The engine that runs guests. Memory for `instances` of them is reserved, not used.
 pub(super) fn host(instances: usize) -> wasmtime::Result<Engine> {
@@ -25,15 +44,16 @@ pub(super) fn host(instances: usize) -> wasmtime::Result<Engine> {
     pooling
         .total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(4))
-        .total_stacks(instances.saturating_mul(2))
-        .max_component_instance_size(10 << 20)
-        .max_core_instance_size(10 << 20)
-        .max_core_instances_per_component(200)
-        .max_memories_per_component(4)
-        .max_tables_per_component(16)
-        .table_elements(100_000)
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .total_tables(instances.saturating_mul(TABLES))
+        .total_stacks(instances.saturating_mul(STACKS))
+        .max_component_instance_size(INSTANCE_BYTES)
+        .max_core_instance_size(INSTANCE_BYTES)
+        // No component may take more than the share of a slot.
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .table_elements(TABLE_ELEMENTS)
         .max_unused_warm_slots(instances)
         .pagemap_scan(Enabled::Auto);
     let mut config = common();

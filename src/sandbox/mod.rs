@@ -11,7 +11,7 @@
 //! | `instance` `call` `convert` | calling into a guest |
 //! | `piece` `queue` | what waits, and who is next |
 //! | `pool` `work` `slot` `thread` `turnstile` `room` | instances, and where they run |
-//! | `component` `cache` `compile` `functions` `load` `module` | from a file to a module |
+//! | `component` `outline` `cache` `compile` `functions` `refusals` `load` `module` | from a file to a module |
 //!
 //! Only this folder names wasmtime.
 
@@ -32,10 +32,12 @@ mod instance;
 mod load;
 mod metrics;
 mod module;
+mod outline;
 mod piece;
 mod pool;
 mod queue;
 mod reclaimer;
+mod refusals;
 mod room;
 mod slot;
 mod state;
@@ -72,6 +74,7 @@ use cache::Cache;
 use engine::Ticker;
 use pool::Host;
 use reclaimer::Reclaimer;
+use refusals::Refusals;
 use state::State;
 use thread::Thread;
 
@@ -104,8 +107,11 @@ struct Shared {
     compatibility: String,
     linker: Linker<State>,
     cache: Cache,
-    /// Held while compiling.
-    compiling: tokio::sync::Mutex<()>,
+    /// Held while compiling, and until it is known whether the result is kept.
+    compiling: Arc<tokio::sync::Mutex<()>>,
+    /// Places for modules that are asked what they are.
+    describing: Arc<Semaphore>,
+    refusals: Refusals,
     host: Host,
     stopping: CancellationToken,
     alarm: Alarm,
@@ -118,7 +124,7 @@ impl Sandbox {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let refused = |error: wasmtime::Error| StartError::Engine(format!("{error:#}"));
         let engine = engine::host(config.instances).map_err(refused)?;
-        let cache = Cache::open(config.cache_dir.as_deref())?;
+        let cache = Cache::open(config.cache_dir.as_deref(), config.cache_bytes)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(refused)?;
         Resolver::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state).map_err(refused)?;
@@ -151,7 +157,9 @@ impl Sandbox {
             compatibility,
             linker,
             cache,
-            compiling: tokio::sync::Mutex::default(),
+            compiling: Arc::default(),
+            describing: Arc::new(Semaphore::new(engine::DESCRIBED)),
+            refusals: Refusals::default(),
             host,
             stopping,
             alarm,

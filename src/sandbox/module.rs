@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cache::Kept;
 use super::config::{Isolation, Limits};
 use super::piece::Done;
 use super::pool::Pool;
@@ -16,11 +17,13 @@ pub struct Module {
     size: u64,
     manifest: Manifest,
     pool: Arc<Pool>,
+    /// Its compiled form, which the cache keeps for as long as the module lives.
+    _kept: Kept,
 }
 
 impl Module {
-    pub(super) fn new(name: &str, digest: String, size: u64, manifest: Manifest, pool: Arc<Pool>) -> Self {
-        Self { name: name.into(), digest, size, manifest, pool }
+    pub(super) fn new(name: &str, digest: String, size: u64, manifest: Manifest, pool: Arc<Pool>, kept: Kept) -> Self {
+        Self { name: name.into(), digest, size, manifest, pool, _kept: kept }
     }
 
     /// The operator's name for it.

@@ -10,14 +10,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use super::bindings::subcast::resolver::{fetch, kv, log, settings, types};
 use super::clock::CoarseClock;
 use super::config::Limits;
-use super::engine::TICK;
+use super::engine::{TABLE_ELEMENTS, TICK};
 use super::guest_log::{Level, Output, Stream};
 use super::turnstile::Place;
 
 /// Resources (streams, pollables) that a guest may hold at a time.
 const RESOURCES: usize = 1_000;
-/// Elements of one table; a Python component has some 6,000.
-const TABLE_ELEMENTS: usize = 100_000;
 /// Largest single request for random bytes.
 const RANDOM_BYTES: u64 = 1 << 20;
 

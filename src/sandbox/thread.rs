@@ -46,6 +46,8 @@ pub(super) enum Command {
         pre: ResolverPre<State>,
         limits: Limits,
         output: Output,
+        /// Given back when the instance is gone.
+        place: OwnedSemaphorePermit,
         reply: oneshot::Sender<Result<Manifest, CallError>>,
     },
 }
@@ -132,12 +134,13 @@ async fn run(thread: Arc<Thread>, inbox: &mut mpsc::Receiver<Command>, stopping:
                 Some(Command::Relieve(pool)) => {
                     tasks.spawn_local(async move { pool.relieve().await });
                 }
-                Some(Command::Describe { pre, limits, output, reply }) => {
+                Some(Command::Describe { pre, limits, output, place, reply }) => {
                     tasks.spawn_local(async move {
                         let described = match Instance::start(&pre, limits, output, &Arc::default()).await {
                             Ok(instance) => instance.describe().await.answer,
                             Err(error) => Err(error),
                         };
+                        drop(place);
                         let _ = reply.send(described);
                     });
                 }

@@ -10,19 +10,25 @@ use hyper::body::{Body, Incoming};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::pages::Told;
 use super::response::{Reply, json as json_reply, refusal};
 use super::routes::{media_type, not_allowed};
-use crate::deploy::{DIGEST_START, DeployError, Deployer, Permission, Report, Upload, is_digest_start};
+use crate::deploy::{DIGEST_START, DeployError, Deployer, MOST_BYTES, Permission, Report, Upload, is_digest_start};
 use crate::registry::Unfit;
 use crate::sandbox::LoadError;
 
 /// Components that may arrive at the same time, each into a file of its own.
 pub(super) const UPLOADS: usize = 4;
-/// For how long a component may take to arrive.
-const PATIENCE: Patience = Patience { part: Duration::from_secs(30), whole: Duration::from_mins(10) };
+/// How long an upload may be silent.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Bytes per second that an upload must have on average, after [`GRACE`]: few uploads at a time are taken, and one that drips
+/// must not keep the others out. 18 MB, a Python component, take 4.6 minutes at that pace.
+const RATE: u64 = 64 << 10;
+/// How long an upload may take to come up to speed.
+const GRACE: Duration = Duration::from_secs(15);
 /// How much of a request that was refused is read and thrown away, at most for so long: as much as a component may have.
 const DISCARD_BYTES: usize = 256 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,12 +36,18 @@ const MEDIA_TYPE: &str = "application/wasm";
 /// The header that carries a signature.
 const SIGNATURE: &str = "subcast-signature";
 
-/// Answers, after all that was sent has been read: whoever is still sending when the connection ends may never see why.
+/// Answers. What the client still sends is read after that, in a task of its own: the client of a connection that ends while it
+/// sends may never see the answer. The task ends with the body, the host, or its bounds.
 pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
     let (request, mut body) = request.into_parts();
     let reply = answer(shared, Request::from_parts(request, ()), &mut body, peer).await;
     if !body.is_end_stream() {
-        let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard(&mut body)).await;
+        let tasks = shared.runtime.tasks();
+        let stopping = tasks.stopping().clone();
+        tasks.spawn(async move {
+            let rest = tokio::time::timeout(DISCARD_TIMEOUT, discard(&mut body));
+            let _ = stopping.run_until_cancelled(rest).await;
+        });
     }
     reply
 }
@@ -158,17 +170,31 @@ async fn put(
         let reason = format!("send the component as `Content-Type: {MEDIA_TYPE}`");
         return Err(not_a_deployment(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason));
     }
+    // Before a byte of it has arrived, if its length is told.
+    if body.size_hint().lower() > MOST_BYTES {
+        return Err(DeployError::TooLarge { most: MOST_BYTES }.into());
+    }
     let Ok(permit) = Arc::clone(&shared.uploads).try_acquire_owned() else {
         let reason = "several components are arriving already; try again in a moment";
         return Err(not_a_deployment(StatusCode::TOO_MANY_REQUESTS, reason));
     };
     let signature = headers.get(SIGNATURE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let upload = shared.runtime.deployer().receive(&name).await?;
-    let upload = receive(body, &PATIENCE, upload, Upload::append).await?;
+    let patience = Patience { silence: SILENCE, grace: GRACE, rate: RATE, whole: shared.config.upload_timeout };
+    let upload = receive(body, &patience, upload, Upload::append).await?;
+    // Cancelled when this future is dropped, because the client has gone.
+    let gone = CancellationToken::new();
+    let _here = gone.clone().drop_guard();
     run(shared, async move |deployer| {
+        let deployed = gone.run_until_cancelled(deployer.deploy(&name, upload, signature, permission)).await;
         // Kept until the upload is gone: whoever hangs up does not make room for another one.
-        let _permit = permit;
-        deployer.deploy(&name, upload, signature, permission).await
+        drop(permit);
+        if let Some(deployed) = deployed {
+            return deployed;
+        }
+        tracing::info!(module = name, "the deployment was given up, since its client has gone");
+        deployer.sweep().await?;
+        Err(DeployError::GivenUp)
     })
     .await
 }
@@ -183,8 +209,37 @@ fn cut_off(reason: &str) -> Refused {
 
 /// For how long something that is sent in parts may take.
 struct Patience {
-    part: Duration,
+    /// Between two parts.
+    silence: Duration,
+    /// Before the rate counts.
+    grace: Duration,
+    /// Bytes per second.
+    rate: u64,
+    /// For all of it.
     whole: Duration,
+}
+
+impl Patience {
+    /// When the next part must have come, if so many bytes have come until now; and what to say if it has not.
+    fn until(&self, began: Instant, received: u64) -> (Instant, String) {
+        let Self { silence, grace, rate, whole } = *self;
+        let slow = grace + Duration::from_secs(received / rate);
+        let seconds = |duration: Duration| duration.as_secs();
+        [
+            (Instant::now() + silence, format!("nothing of the component arrived for {} s; send it again", seconds(silence))),
+            (began + slow, format!("the component arrives at less than {rate} bytes per second; use a faster connection")),
+            (
+                began + whole,
+                format!(
+                    "the component did not arrive within {} s ([admin] upload_timeout); raise that, or use a faster connection",
+                    seconds(whole)
+                ),
+            ),
+        ]
+        .into_iter()
+        .min_by_key(|(until, _)| *until)
+        .expect("there are three")
+    }
 }
 
 /// Appends all parts of a body to what is there at first.
@@ -197,15 +252,16 @@ async fn receive<B: Body<Data = Bytes> + Unpin, T, F>(
 where
     F: Future<Output = Result<T, DeployError>>,
 {
-    let deadline = Instant::now() + patience.whole;
-    let mut received = first;
+    let began = Instant::now();
+    let (mut received, mut bytes) = (first, 0);
     loop {
-        let until = deadline.min(Instant::now() + patience.part);
+        let (until, late) = patience.until(began, bytes);
         match tokio::time::timeout_at(until, body.frame()).await {
-            Err(_) => return Err(cut_off("the component did not arrive in time")),
+            Err(_) => return Err(cut_off(&late)),
             Ok(Some(Err(_))) => return Err(cut_off("the component did not arrive completely")),
             Ok(Some(Ok(frame))) => {
                 if let Ok(part) = frame.into_data() {
+                    bytes += part.len() as u64;
                     received = append(received, part).await?;
                 }
             }
@@ -214,8 +270,8 @@ where
     }
 }
 
-/// Deploys in a task of its own: a client that hangs up does not leave half of it done. Ends soon after the host is told to
-/// stop: what is not live by then is given up.
+/// Does this in a task of its own, to the end: a client that hangs up does not leave half of it done. A host that is told to
+/// stop gives up what is not live yet.
 async fn run<F>(shared: &Arc<Shared>, work: impl FnOnce(Arc<Deployer>) -> F + Send + 'static) -> Result<Report, Refused>
 where
     F: Future<Output = Result<Report, DeployError>> + Send + 'static,
@@ -232,12 +288,15 @@ fn refused(error: &DeployError) -> Reply {
         DeployError::Signature(_) => (StatusCode::FORBIDDEN, "SIGNATURE"),
         DeployError::Capability { .. } | DeployError::Channel { .. } => (StatusCode::FORBIDDEN, "NOT_GRANTED"),
         DeployError::Unknown(_) | DeployError::NoVersion { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+        DeployError::TooMany { .. } => (StatusCode::CONFLICT, "TOO_MANY_MODULES"),
         DeployError::NoPrevious(_) => (StatusCode::CONFLICT, "NO_PREVIOUS_VERSION"),
         DeployError::Unfit(_) => (StatusCode::CONFLICT, "SUBSCRIPTIONS_DO_NOT_FIT"),
         DeployError::Widening(_) => (StatusCode::CONFLICT, "WIDENS_ACCESS"),
-        DeployError::Load(LoadError::Full | LoadError::Stopping) | DeployError::Stopping => {
+        DeployError::Load(LoadError::Full | LoadError::NotNow(_) | LoadError::Stopping) | DeployError::Stopping => {
             (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
         }
+        // Nobody is left to read it.
+        DeployError::GivenUp => (StatusCode::BAD_REQUEST, "GIVEN_UP"),
         DeployError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "STORE"),
         DeployError::Load(_) | DeployError::SelfTest { .. } | DeployError::Assemble(_) => {
             (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_MODULE")
@@ -284,8 +343,24 @@ mod tests {
     #[tokio::test]
     async fn whoever_sends_for_ever_is_told_when_the_time_is_up() {
         let (short, long) = (Duration::from_millis(200), Duration::from_mins(1));
-        assert_eq!(said(3, Patience { part: long, whole: long }).await, Ok(3));
-        assert_eq!(said(usize::MAX, Patience { part: long, whole: short }).await, Err(StatusCode::BAD_REQUEST));
-        assert_eq!(said(3, Patience { part: Duration::ZERO, whole: long }).await, Err(StatusCode::BAD_REQUEST));
+        let patient = Patience { silence: long, grace: long, rate: 1, whole: long };
+        assert_eq!(said(3, patient).await, Ok(3));
+        for impatient in [
+            Patience { silence: long, grace: long, rate: 1, whole: short },
+            // 200 bytes per second come at most.
+            Patience { silence: long, grace: short, rate: 1_000_000, whole: long },
+        ] {
+            assert_eq!(said(usize::MAX, impatient).await, Err(StatusCode::BAD_REQUEST));
+        }
+        let impatient = Patience { silence: Duration::ZERO, grace: long, rate: 1, whole: long };
+        assert_eq!(said(3, impatient).await, Err(StatusCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn an_upload_has_the_time_that_its_bytes_take_at_the_least_rate() {
+        let (second, began) = (Duration::from_secs(1), Instant::now());
+        let patience = Patience { silence: 1_000 * second, grace: 15 * second, rate: 100, whole: 60 * second };
+        let until = |received| patience.until(began, received).0 - began;
+        assert_eq!((until(0), until(1_000), until(1_000_000)), (15 * second, 25 * second, 60 * second));
     }
 }

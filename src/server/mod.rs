@@ -64,6 +64,8 @@ struct Config {
     publish_access: Access,
     /// Who may administer.
     admin_access: Access,
+    /// How long a component may take to arrive.
+    upload_timeout: Duration,
     /// Bounds of published events.
     publish_limits: publish::Limits,
 }
@@ -77,6 +79,7 @@ impl Config {
             allowed_origins: config.server.allowed_origins.clone(),
             publish_access,
             admin_access,
+            upload_timeout: config.admin.upload_timeout,
             publish_limits: publish::Limits::default(),
         }
     }

@@ -17,6 +17,7 @@ mod decisions;
 mod hostile;
 mod hostile_components;
 mod hostile_guests;
+mod hostile_loads;
 mod isolation;
 mod layers;
 mod leftovers;

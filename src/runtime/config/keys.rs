@@ -218,6 +218,11 @@ pub(super) static SECTIONS: &[Section] = &[
             ),
             key("versions", Is("5"), "Versions kept per module, the live one included: how far a rollback reaches."),
             key(
+                "upload_timeout",
+                Is("\"5m\""),
+                "How long a component may take to arrive. Beyond, or with less than 64 KiB per second on average after the first 15 s, its deployment is answered with 400. Four may arrive at the same time; further ones are answered with 429.",
+            ),
+            key(
                 "trusted_keys",
                 Unset("[\"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=\"]"),
                 "Public ed25519 keys (`subcast sign` prints them). With any, every module must be signed by one of them; the signature of m.wasm is m.wasm.sig beside it. Unset: signatures are not looked at.",
@@ -250,6 +255,11 @@ pub(super) static SECTIONS: &[Section] = &[
                 "cache_dir",
                 Unset("\"/var/cache/subcast\""),
                 "Folder of compiled modules, relative to this file; only its owner may read it. Unset: `subcast` in $XDG_CACHE_HOME or ~/.cache.",
+            ),
+            key(
+                "cache_size",
+                Is("\"2GiB\""),
+                "Size of that folder, of which a Python component takes 36 MB. Beyond, the compiled module that was unused for the longest time is removed, and compiled again when it is needed; what is live, or kept for a rollback, stays, whatever its size.",
             ),
         ],
     },

@@ -108,6 +108,8 @@ pub struct Admin {
     pub store: Option<PathBuf>,
     /// Versions kept per module.
     pub versions: usize,
+    /// How long a component may take to arrive by `PUT /admin/modules/NAME`.
+    pub upload_timeout: Duration,
     /// Keys of those who may sign modules. Empty: signatures are not looked at.
     pub trusted_keys: Vec<TrustedKey>,
 }
@@ -238,6 +240,7 @@ impl Admin {
             token: token(settings, environment)?,
             store: given.or_else(beside),
             versions: settings.read::<Count>("versions")?.0,
+            upload_timeout: settings.read::<Interval>("upload_timeout")?.0,
             trusted_keys: settings.given("trusted_keys")?.unwrap_or_default(),
         })
     }
@@ -285,6 +288,7 @@ pub(super) fn sandbox(settings: &Settings, folder: &Path) -> Result<sandbox::Con
     if let Some(path) = settings.given_path("cache_dir", folder)? {
         config.cache_dir = Some(path);
     }
+    config.cache_bytes = settings.read::<Size>("cache_size")?.0 as u64;
     Ok(config)
 }
 

@@ -24,6 +24,23 @@ pub struct Handmade {
     pub start: Act,
     /// Least pages of its memory, besides what its own texts take.
     pub pages: u64,
+    /// More core modules, which do nothing but exist.
+    pub idle: Vec<Idle>,
+    /// A component inside, which calls a function of the outer one.
+    pub composed: bool,
+}
+
+/// A core module that does nothing, and how often it is instantiated.
+#[derive(Clone, Default)]
+pub struct Idle {
+    pub instances: usize,
+    pub tables: usize,
+    /// Least elements of each of its tables.
+    pub elements: u64,
+    /// Least pages of its memory; `None`: it has no memory.
+    pub pages: Option<u64>,
+    /// Data in the first and in the last page of its memory, which makes the compiled form as large as that.
+    pub wide: bool,
 }
 
 /// One field of its manifest.
@@ -77,6 +94,8 @@ impl Default for Handmade {
             resolve: Act::Duty,
             start: Act::Duty,
             pages: 0,
+            idle: Vec::new(),
+            composed: false,
         }
     }
 }
@@ -109,6 +128,14 @@ impl Handmade {
             let parameters: Vec<_> = parameters.iter().map(|(name, kind)| [text(name), vec![*kind]].concat()).collect();
             [vec![0x40], vec(&parameters), vec![0, result]].concat()
         };
+        let idle = self.idle.iter().map(|idle| (1, idle.core_module()));
+        // Core instances behind the two of its own.
+        let idle_instances: Vec<_> = self
+            .idle
+            .iter()
+            .zip(1_u8..)
+            .flat_map(|(idle, module)| std::iter::repeat_n(vec![0, module, 0], idle.instances))
+            .collect();
         sections.extend([
             types(&[record(&[("output", U64)])]),                            // 3
             export("limits", 3),                                             // 4
@@ -150,8 +177,12 @@ impl Handmade {
                 function(&[("limits", 4)], 14), // 19
                 function(&[("field", STRING), ("jobs", STRING), ("envelopes", STRING), ("deadline-ms", U32)], STRING), // 20
                 function(&[("field", STRING), ("invocation", STRING)], 18), // 21
+                function(&[("a", STRING), ("b", STRING)], STRING),          // 22
             ]),
             (1, self.core_module()),
+        ]);
+        sections.extend(idle);
+        sections.extend([
             // Core instance 0: what it imports. 1: itself.
             (
                 2,
@@ -170,8 +201,8 @@ impl Handmade {
                     [vec![0, 0, 1, 1], text("subscribe")].concat(),
                 ]),
             ),
-            // Functions 1 to 3, behind the imported one.
-            (8, vec(&[lift(2, 19), lift(3, 20), lift(4, 21)])),
+            // Functions 1 to 4, behind the imported one.
+            (8, vec(&[lift(2, 19), lift(3, 20), lift(4, 21), lift(4, 22)])),
             // Instance 2, behind the imported ones.
             (
                 5,
@@ -179,6 +210,14 @@ impl Handmade {
             ),
             (11, vec(&[export_instance("subcast:resolver/resolvers@0.1.0", 2)])),
         ]);
+        if !idle_instances.is_empty() {
+            sections.push((2, vec(&idle_instances)));
+        }
+        if self.composed {
+            sections.push((4, caller()));
+            // Function 4 is what it imports.
+            sections.push((5, vec(&[[vec![0, 0], vec(&[[text("f"), vec![1, 4]].concat()])].concat()])));
+        }
         sections
     }
 
@@ -292,6 +331,56 @@ impl Handmade {
         .concat();
         data.put(&manifest)
     }
+}
+
+impl Idle {
+    fn core_module(&self) -> Vec<u8> {
+        let mut bytes = b"\0asm\x01\0\0\0".to_vec();
+        let tables = vec![[vec![0x70, 0], unsigned(self.elements)].concat(); self.tables];
+        section(&mut bytes, 4, &vec(&tables));
+        if let Some(pages) = self.pages {
+            section(&mut bytes, 5, &[vec![1, 0], unsigned(pages)].concat());
+            if self.wide {
+                let last = u32::try_from((pages - 1) * PAGE as u64).unwrap();
+                let byte_at = |address: u32| [vec![0, 0x41], signed(address), vec![0x0b, 1, b'x']].concat();
+                section(&mut bytes, 11, &vec(&[byte_at(0), byte_at(last)]));
+            }
+        }
+        bytes
+    }
+}
+
+/// A component with a memory of its own that imports `f: func(a: string, b: string) -> string`, which takes an adapter
+/// between two memories.
+fn caller() -> Vec<u8> {
+    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    let parameters = vec(&[[text("a"), vec![STRING]].concat(), [text("b"), vec![STRING]].concat()]);
+    section(&mut bytes, 7, &vec(&[[vec![0x40], parameters, vec![0, STRING]].concat()]));
+    section(&mut bytes, 10, &vec(&[[extern_name("f"), vec![1, 0]].concat()]));
+    // Core module 0: memory and realloc.
+    let mut memory = b"\0asm\x01\0\0\0".to_vec();
+    section(&mut memory, 1, &vec(&[vec![0x60, 4, I32, I32, I32, I32, 1, I32]]));
+    section(&mut memory, 3, &[1, 0]);
+    section(&mut memory, 5, &[1, 0, 1]);
+    section(&mut memory, 7, &vec(&[[text("memory"), vec![2, 0]].concat(), [text("realloc"), vec![0, 0]].concat()]));
+    section(&mut memory, 10, &vec(&[vec![4, 0, 0x41, 8, 0x0b]]));
+    section(&mut bytes, 1, &memory);
+    // Core module 1: imports what is lowered, two texts and the place of the result.
+    let mut calls = b"\0asm\x01\0\0\0".to_vec();
+    section(&mut calls, 1, &vec(&[vec![0x60, 5, I32, I32, I32, I32, I32, 0]]));
+    section(&mut calls, 2, &vec(&[[text("h"), text("f"), vec![0, 0]].concat()]));
+    section(&mut bytes, 1, &calls);
+    section(&mut bytes, 2, &vec(&[vec![0, 0, 0]]));
+    section(
+        &mut bytes,
+        6,
+        &vec(&[[vec![0, 2, 1, 0], text("memory")].concat(), [vec![0, 0, 1, 0], text("realloc")].concat()]),
+    );
+    // Core function 1 is function 0 lowered: UTF-8, memory 0, realloc core function 0.
+    section(&mut bytes, 8, &vec(&[vec![1, 0, 0, 3, 0, 3, 0, 4, 0]]));
+    let exported = [vec![1], vec(&[[text("f"), vec![0, 1]].concat()])].concat();
+    section(&mut bytes, 2, &vec(&[exported, [vec![0, 1], vec(&[[text("h"), vec![0x12, 1]].concat()])].concat()]));
+    bytes
 }
 
 impl Act {

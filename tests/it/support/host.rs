@@ -31,7 +31,18 @@ impl Host {
         Self::start_in(modules, extra, vec![("SUBCAST_TEST_SECRET".to_owned(), secret.to_owned())]).await
     }
 
+    /// Without modules, with a script of the shell in the place of the compiler.
+    pub async fn start_compiling_by(script: &str, extra: &str) -> Self {
+        let mut config = Self::configured(&[], extra, Vec::new()).await;
+        config.sandbox.compiler = Some(["sh", "-c", script].map(Into::into).to_vec());
+        Self::run(config).await
+    }
+
     async fn start_in(modules: &[&str], extra: &str, environment: Vec<(String, String)>) -> Self {
+        Self::run(Self::configured(modules, extra, environment).await).await
+    }
+
+    async fn configured(modules: &[&str], extra: &str, environment: Vec<(String, String)>) -> Config {
         let mut text = extra.to_owned();
         for name in modules {
             let path = guests::built(name).await;
@@ -50,6 +61,10 @@ impl Host {
         if !extra.contains("store = ") {
             config.admin.store = None;
         }
+        config
+    }
+
+    async fn run(config: Config) -> Self {
         let port = Port::take(config.server.listen).unwrap();
         let runtime = Arc::new(Runtime::start(config).await.unwrap());
         let server = Server::listen(port, Arc::clone(&runtime)).unwrap();

@@ -1,5 +1,6 @@
 //! Loads components that may be anything.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,25 +23,49 @@ pub struct Loader {
 
 impl Loader {
     pub fn new() -> Self {
+        Self::with_instances(8)
+    }
+
+    /// With so many places for instances in its engine.
+    pub fn with_instances(instances: usize) -> Self {
+        Self::start(instances, vec![env!("CARGO_BIN_EXE_subcast").into(), "compile".into()])
+    }
+
+    /// With a script of the shell in place of the compiler.
+    pub fn compiling_by(script: &str) -> Self {
+        Self::start(8, ["sh", "-c", script].map(Into::into).to_vec())
+    }
+
+    fn start(instances: usize, compiler: Vec<OsString>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config {
             threads: 2,
-            instances: 8,
+            instances,
             cache_dir: Some(folder.path().join("cache")),
-            compiler: Some(vec![env!("CARGO_BIN_EXE_subcast").into(), "compile".into()]),
+            compiler: Some(compiler),
+            ..Config::default()
         };
         let limits = Limits { instances: 1, ..limits() };
         Self { sandbox: Sandbox::start(config).unwrap(), folder, limits }
     }
 
     pub async fn load(&self, bytes: &[u8]) -> Result<Arc<Module>, LoadError> {
+        self.load_with(bytes, self.limits).await
+    }
+
+    pub async fn load_with(&self, bytes: &[u8], limits: Limits) -> Result<Arc<Module>, LoadError> {
         let path = self.folder.path().join("module.wasm");
         std::fs::write(&path, bytes).unwrap();
-        self.load_file(&path).await
+        timeout(PATIENCE, self.sandbox.load("handmade", &path, limits)).await.expect("loading ends")
     }
 
     pub async fn load_file(&self, path: &Path) -> Result<Arc<Module>, LoadError> {
         timeout(PATIENCE, self.sandbox.load("handmade", path, self.limits)).await.expect("loading ends")
+    }
+
+    /// Where it keeps compiled modules.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
     }
 
     pub async fn ask(&self, module: &Module) -> Outcome {
@@ -64,7 +89,7 @@ impl Loader {
     /// Nothing is left of what was loaded: no instance, no file of a compiler.
     pub async fn is_clean(&self) {
         eventually("instances end", || self.sandbox.metrics().instances.get() == 0).await;
-        let left = std::fs::read_dir(self.folder.path().join("cache")).unwrap().flatten();
+        let left = std::fs::read_dir(self.cache()).unwrap().flatten();
         let left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).collect();
         assert!(!left.iter().any(|name| name.starts_with('.')), "{left:?}");
     }
