@@ -11,8 +11,8 @@ use crate::runtime::config::Config;
 use crate::server::credential::Folders;
 use crate::server::remote::{Address, Credential, local_credential};
 
-/// Print the publish and admin credential that a host of this user on this machine has drawn, for other programs:
-/// curl -H "Authorization: Bearer $(subcast token http://127.0.0.1:8000)" …
+/// Print the publish and admin credential that a host of this user on this machine has drawn, for other programs, which send
+/// it as `Authorization: Bearer TOKEN`
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[arg(value_name = "URL", value_parser = Address::parse, help = HOST)]

@@ -175,25 +175,27 @@ pub(super) fn of_routes(
     config: &Config,
     address: SocketAddr,
 ) -> Result<(Access, Access, Option<Left>), CredentialError> {
-    let mut drawn = None;
-    let mut access = |routes, token: Option<&Secret>| match token {
-        Some(token) => Ok(Access::configured(routes, token)),
-        None => {
-            let left = match drawn.take() {
-                Some(left) => left,
-                None => Left::new(&Folders::new(config.server.runtime_dir.as_deref()), address)?,
-            };
-            tracing::info!(routes = routes.name(), file = %left.path().display(), "a credential was drawn for routes without a configured token");
-            let access = Access::drawn(routes, left.token(), address);
-            drawn = Some(left);
-            Ok(access)
+    let mut drawn: Option<Left> = None;
+    let mut access = |routes, token: Option<&Secret>| {
+        if let Some(token) = token {
+            return Ok(Access::configured(routes, token));
         }
+        let left = match drawn.take() {
+            Some(left) => left,
+            None => Left::new(&Folders::new(config.server.runtime_dir.as_deref()), address)?,
+        };
+        let access = Access::drawn(routes, left.token(), address);
+        drawn = Some(left);
+        Ok(access)
     };
     let admin = access(Routes::Admin, config.admin.token.as_ref())?;
     let publish = match &config.publish {
         Publish { anonymous: true, .. } => Access::anonymous(Routes::Publish),
         Publish { token, .. } => access(Routes::Publish, token.as_ref())?,
     };
+    if let Some(left) = &drawn {
+        tracing::info!(file = %left.path().display(), "drew a credential for routes without a configured token");
+    }
     Ok((publish, admin, drawn))
 }
 

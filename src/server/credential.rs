@@ -113,9 +113,10 @@ impl Folder {
     /// Whether this is a folder of this user that no other user can change. Once it is, it stays so: only its owner may
     /// rename it, since folders of temporary files are sticky.
     fn is_own(&self) -> bool {
-        let (metadata, others) = match self.is_configured {
-            true => (fs::metadata(&self.path), 0o022),
-            false => (fs::symlink_metadata(&self.path), 0o077),
+        let (metadata, others) = if self.is_configured {
+            (fs::metadata(&self.path), 0o022)
+        } else {
+            (fs::symlink_metadata(&self.path), 0o077)
         };
         metadata.is_ok_and(|metadata| metadata.is_dir() && belongs_to_this_user(&metadata, others))
     }
@@ -336,7 +337,7 @@ mod tests {
             ("192.0.2.1:1", None),
             ("0.0.0.0:1", None),
         ] {
-            assert_eq!(find(&folders, address(peer)).as_deref(), of.map(|left| left.token()), "{peer}");
+            assert_eq!(find(&folders, address(peer)).as_deref(), of.map(Left::token), "{peer}");
         }
     }
 

@@ -42,7 +42,7 @@ impl Foreign {
 /// What a browser tells of the page behind a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Told {
-    /// The origin, always: of WebSockets and of everything that is not a `GET`.
+    /// The origin, always: of a WebSocket and of everything that is not a `GET`.
     Origin,
     /// No origin, if it is the page's own: of a `GET`.
     Nothing,

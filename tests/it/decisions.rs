@@ -12,7 +12,7 @@ use subcast::deploy::Permission;
 use crate::support::host::{Host, deploy, request};
 use crate::support::process::{Process, finished};
 use crate::support::site::{Site, version};
-use crate::support::{eventually, guests};
+use crate::support::{credential, eventually, guests};
 
 /// Digest of the live version, as the host tells it.
 async fn live(host: &Process) -> String {
@@ -134,7 +134,8 @@ impl Signer {
 }
 
 fn subcast(arguments: &[&str]) -> String {
-    let output = finished(Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_subcast"));
+    let output = finished(command.args(arguments).env("SUBCAST_SERVER_RUNTIME_DIR", credential::folder()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

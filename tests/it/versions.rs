@@ -62,8 +62,9 @@ async fn what_was_deployed_survives_a_restart_until_the_file_is_another_one() {
 /// Rolls back by the command line.
 fn rollback(host: &Process) {
     let url = format!("http://{}", host.address);
-    let output =
-        finished(Command::new(env!("CARGO_BIN_EXE_subcast")).args(["rollback", "swap", "--to", &url, "--json"]));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_subcast"));
+    command.args(["rollback", "swap", "--to", &url, "--json"]);
+    let output = finished(command.env("SUBCAST_SERVER_RUNTIME_DIR", credential::folder()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["unchanged"], false);
@@ -187,6 +188,7 @@ async fn a_hangup_before_the_host_serves_does_not_end_it() {
         .args(["serve", "--listen", "127.0.0.1:0"])
         .arg(guests::built("swap").await)
         .env("SUBCAST_SANDBOX_CACHE_DIR", folder.path().join("cache"))
+        .env("SUBCAST_SERVER_RUNTIME_DIR", credential::folder())
         .stderr(std::fs::File::create(&log).unwrap())
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -246,7 +248,9 @@ async fn operators_see_and_change_versions_by_commands() {
     let host = site.start().await;
     let url = format!("http://{}", host.address);
     let subcast = |arguments: &[&str]| {
-        let output = finished(Command::new(env!("CARGO_BIN_EXE_subcast")).args(arguments).args(["--to", &url]));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_subcast"));
+        command.args(arguments).args(["--to", &url]).env("SUBCAST_SERVER_RUNTIME_DIR", credential::folder());
+        let output = finished(&mut command);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };

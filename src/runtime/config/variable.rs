@@ -87,11 +87,14 @@ impl<'e> Variable<'e> {
     /// Whether its name is that of a credential.
     fn is_credential(&self) -> bool {
         let last = self.name.rsplit('_').next().unwrap_or_default().to_ascii_uppercase();
-        !self.value.is_empty() && CREDENTIALS.contains(&last.as_str())
+        CREDENTIALS.contains(&last.as_str())
     }
 
-    /// That nothing uses this credential, and which key would.
+    /// That nothing uses this credential, and which key would; nothing of an empty one.
     fn unused(&self) -> Option<String> {
+        if self.value.is_empty() {
+            return None;
+        }
         let (variable, name) = (self.name, self.name.to_ascii_lowercase());
         let naming = || {
             let keys = SECTIONS.iter().flat_map(|section| section.keys.iter().map(|key| (section.name, key.name)));
@@ -101,12 +104,11 @@ impl<'e> Variable<'e> {
             let table = key.split_once('.').map_or("", |(table, _)| table);
             name.contains(section) || !table.is_empty() && name.contains(table)
         };
-        let meant = match naming().find(is_meant) {
-            Some((section, key)) => format!("[{section}] {key} = \"{variable}\" would use it"),
-            None => {
-                let keys: Vec<_> = naming().map(|(section, key)| format!("[{section}] {key}")).collect();
-                format!("the keys that name a variable with a secret are {}", keys.join(", "))
-            }
+        let meant = if let Some((section, key)) = naming().find(is_meant) {
+            format!("[{section}] {key} = \"{variable}\" would use it")
+        } else {
+            let keys: Vec<_> = naming().map(|(section, key)| format!("[{section}] {key}")).collect();
+            format!("the keys that name a variable with a secret are {}", keys.join(", "))
         };
         Some(format!("the environment variable {variable} looks like a credential and is not used: {meant}"))
     }

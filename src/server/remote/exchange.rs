@@ -39,13 +39,23 @@ pub enum ExchangeError {
 }
 
 /// What requests show.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Credential {
     /// This token.
     Token(String),
     /// The credential that a host of this user on this machine has left in one of these folders. Goes to loopback addresses
     /// only; to others nothing is shown.
     Local(Folders),
+}
+
+impl std::fmt::Debug for Credential {
+    /// Says nothing of the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Token(_) => f.write_str("Token"),
+            Self::Local(folders) => f.debug_tuple("Local").field(folders).finish(),
+        }
+    }
 }
 
 /// See the module. Follows no redirect.
@@ -178,5 +188,8 @@ pub(super) fn unfound(folders: &Folders, peer: SocketAddr) -> String {
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, ExchangeError> {
-    HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ExchangeError::Token)
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| ExchangeError::Token)?;
+    // Not in a log.
+    value.set_sensitive(true);
+    Ok(value)
 }
