@@ -287,7 +287,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let started = folder.path().join("pid");
         let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000", started.display());
-        let compiling = tokio::spawn(async move { told(PATIENCE, &script).await });
         let wait = async |holds: &dyn Fn() -> bool| {
             let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
             while !holds() {
@@ -295,9 +294,11 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        wait(&|| started.exists()).await;
+        tokio::select! {
+            error = told(PATIENCE, &script) => panic!("it ended: {error}"),
+            () = wait(&|| started.exists()) => {}
+        }
         let pid: u32 = std::fs::read_to_string(&started).unwrap().trim().parse().unwrap();
-        compiling.abort();
         wait(&|| !Path::new(&format!("/proc/{pid}")).exists()).await;
     }
 }
