@@ -294,9 +294,10 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
+        let has_started = || started.exists();
         tokio::select! {
             error = told(PATIENCE, &script) => panic!("it ended: {error}"),
-            () = wait(&|| started.exists()) => {}
+            () = wait(&has_started) => {}
         }
         let pid: u32 = std::fs::read_to_string(&started).unwrap().trim().parse().unwrap();
         wait(&|| !Path::new(&format!("/proc/{pid}")).exists()).await;

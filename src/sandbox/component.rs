@@ -199,7 +199,9 @@ mod tests {
     fn the_version_of_the_contract_must_be_ours() {
         let check = |names: &[&str]| {
             let mut resolvers = Resolvers::default();
-            names.iter().for_each(|name| resolvers.exported(name));
+            for name in names {
+                resolvers.exported(name);
+            }
             resolvers.check()
         };
         assert_eq!(check(&["subcast:resolver/resolvers@0.1.0"]), Ok(()));
