@@ -123,19 +123,18 @@ async fn between_calls_nothing_of_what_the_host_handed_over_stays_behind() {
 async fn a_flood_of_one_tenant_does_not_starve_another() {
     let limits = Limits { isolation: Isolation::PerTenant, instances: 1, ..limits() };
     let bench = Bench::start("isolation", 1, limits).await;
-    let flood: Vec<_> = (0..20_000).map(|_| bench.submit("counts", &json!({}), &[Some("flood")])).collect();
-    let began = Instant::now();
+    let flood: Vec<_> = (0..30_000).map(|_| bench.submit("counts", &json!({}), &[Some("flood")])).collect();
     for _ in 0..3 {
         let quiet = answer(bench.submit("counts", &json!({}), &[Some("quiet")])).await;
         // From a fresh instance, or from the one before, if that had not been taken back yet.
         assert!(value(&quiet[0])["seq"].as_u64() <= Some(3), "{quiet:?}");
     }
-    let waited = began.elapsed();
-    assert!(bench.sandbox.metrics().waiting.get() > 1_000, "the flood is over, so the test shows nothing");
+    // Whoever has to wait for the flood is answered at its end.
+    let waiting = bench.sandbox.metrics().waiting.get();
+    assert!(waiting > 1_000, "{waiting} of the flood still wait");
     for job in flood {
         assert!(value(&answer(job).await[0])["seq"].as_u64() > Some(0));
     }
-    assert!(waited < began.elapsed() / 2, "{waited:?} of {:?}", began.elapsed());
     let replaced = bench.metric("instances_retired_total", "tenant");
     assert!((1..=20).contains(&replaced), "{replaced}");
     bench.sandbox.shutdown().await;

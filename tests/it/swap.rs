@@ -177,7 +177,7 @@ async fn who_comes_and_goes_during_a_swap_misses_nothing() {
             }
         })
     };
-    for visit in 0..6 {
+    for visit in 0..4 {
         let before = swaps.load(Ordering::Relaxed);
         let mut client = Client::connect(host.address).await;
         client.subscribe("a", "subscription { tick { seq } }").await;

@@ -87,7 +87,7 @@ async fn a_rollback_does_not_wait_for_versions_that_are_only_on_their_way() {
             first.push(tokio::spawn(async move { deploy(address, "swap", &endless, "", &[]).await }));
         }
         let all_refused = || first.iter().all(tokio::task::JoinHandle::is_finished);
-        eventually("they have arrived", || kept.iter().all(|path| path.exists()) || all_refused()).await;
+        eventually("one has arrived", || kept.iter().any(|path| path.exists()) || all_refused()).await;
         // One that comes after them.
         let second = {
             let (host, better) = (Arc::clone(&host), better.clone());

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Longer than anything a test waits for on a busy machine, several compilations at once included; a test that gets here
 /// has failed.
-pub const PATIENCE: Duration = Duration::from_mins(3);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Far above what an event of a healthy field takes on a busy machine, and far below [`HOSTILE_WALL`].
 pub const ON_TIME: Duration = Duration::from_secs(4);
