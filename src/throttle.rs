@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::text::foreign;
+
 /// Writers that are remembered at a time.
 const MOST_WRITERS: usize = 1_024;
 
@@ -31,12 +33,18 @@ impl Throttle {
 
     /// Whether a line may be written now. Tells once per second how many could not.
     pub fn may_write(&self) -> bool {
+        self.may_write_of(None)
+    }
+
+    /// The same; `writer` is named where lines are counted.
+    fn may_write_of(&self, writer: Option<&str>) -> bool {
         let now = Instant::now();
         let mut guard = self.second.lock();
         let second = guard.get_or_insert(Second { began: now, written: 0, suppressed: 0 });
         if now.duration_since(second.began) >= Duration::from_secs(1) {
             if second.suppressed > 0 {
-                tracing::warn!(suppressed = second.suppressed, "more failures of this kind, not written in detail");
+                let of = writer.map(foreign).map(tracing::field::display);
+                tracing::warn!(suppressed = second.suppressed, of, "more failures of this kind, not written in detail");
             }
             *second = Second { began: now, written: 0, suppressed: 0 };
         }
@@ -67,7 +75,7 @@ impl Throttles {
     pub fn may_write(&self, writer: &str) -> bool {
         let mut writers = self.writers.lock();
         if let Some(throttle) = writers.get(writer) {
-            return throttle.may_write();
+            return throttle.may_write_of(Some(writer));
         }
         if writers.len() >= MOST_WRITERS {
             writers.clear();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::terminal;
+use crate::text::printable;
 
 /// Why a command is over before it is done.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ impl Failure {
             Self::Unread => return 0,
         };
         let label = if terminal::has_colours() { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+        // It may quote a module or a server, and goes to a terminal.
+        let message = message.split('\n').map(printable).collect::<Vec<_>>().join("\n");
         // Standard error may be closed; the exit status remains.
         let _ = writeln!(io::stderr(), "{label} {message}");
         code

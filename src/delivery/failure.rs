@@ -9,7 +9,7 @@ use crate::ids::ErrorId;
 use crate::modules::Field;
 use crate::outcome::{Failure, Outcome};
 use crate::sandbox::Module;
-use crate::text::{in_margin, printable};
+use crate::text::{foreign, foreign_error, in_margin};
 use crate::throttle::{Throttle, Throttles};
 
 /// Detailed lines per second: of failures, of each module; of values that do not fit, over all fields.
@@ -36,7 +36,7 @@ impl FailureLog {
     /// the cohort.
     pub(super) fn settle(&self, failure: Failure, field: &Field, module: &Module, event: &Event) -> Outcome {
         if failure.expose {
-            tracing::debug!(module = module.name(), field = %field.name, message = printable(&failure.message), "resolver raised a GraphQLError");
+            tracing::debug!(module = module.name(), field = %field.name, message = %foreign_error(&failure.message), "resolver raised a GraphQLError");
             return Outcome::Failed(failure);
         }
         let id = ErrorId::random();
@@ -47,11 +47,11 @@ impl FailureLog {
                 error = %id,
                 module = module.name(),
                 field = %field.name,
-                resolver = %field.source,
-                event = %event.id,
-                channel = %event.channel,
+                resolver = %foreign(&field.source),
+                event = %foreign(&event.id),
+                channel = %foreign(&event.channel),
                 traceback,
-                "resolver failed: {}", printable(&failure.message)
+                "resolver failed: {}", foreign_error(&failure.message)
             );
         }
         Outcome::Failed(opaque(id))
@@ -63,10 +63,11 @@ impl FailureLog {
         if *errors > 0 && self.misfits.may_write() {
             tracing::warn!(
                 field = %field.name,
-                resolver = %field.source,
+                resolver = %foreign(&field.source),
                 errors,
                 malformed = malformed.as_deref(),
-                "the resolver's value does not fit the schema: {}", first.as_deref().unwrap_or("it is not JSON")
+                "the resolver's value does not fit the schema: {}",
+                foreign_error(first.as_deref().unwrap_or("it is not JSON"))
             );
         }
     }

@@ -25,6 +25,7 @@ use crate::position::Position;
 use crate::registry::{Answer, Cohort, Match, Member, Next, Payloads, Preparation, Published, Registry, Ticket, Unfit};
 use crate::sandbox::{Held, Module, Sandbox};
 use crate::supervision::caught;
+use crate::text::{foreign, foreign_error};
 pub use drain::Drain;
 use failure::FailureLog;
 use inbox::{Inbox, Message, Resolved, WayBack};
@@ -93,7 +94,7 @@ impl Delivery {
         });
         if found == Some(false) {
             let event = &sequenced.event;
-            tracing::debug!(event = %event.id, channel = %event.channel, r#type = %event.kind, "no subscription matches this event");
+            tracing::debug!(event = %foreign(&event.id), channel = %foreign(&event.channel), r#type = %foreign(&event.kind), "no subscription matches this event");
         }
     }
 
@@ -264,7 +265,7 @@ impl Delivery {
             }
         };
         if let Err(error) = std::thread::Builder::new().name("subcast-large".to_owned()).spawn(work) {
-            tracing::warn!(%error, "failed to start a thread; a large value is projected where everybody waits for it");
+            tracing::warn!(error = %foreign_error(&error), "failed to start a thread; a large value is projected where everybody waits for it");
             if let Some(large) = slot.lock().take() {
                 self.project_large(large);
             }

@@ -43,6 +43,7 @@ use crate::pace;
 use crate::registry::Registry;
 use crate::sandbox::{Module, Sandbox};
 use crate::tasks::Tasks;
+use crate::text::foreign_error;
 pub use record::Records;
 use report::status;
 use store::Incoming;
@@ -199,7 +200,7 @@ impl Deployer {
             // A restart would take the refused file for the only one that there is.
             let module = name.to_owned();
             if let Err(error) = self.with_records(move |records| records.save_live(&module)).await? {
-                tracing::error!(module = name, %error, "the live version could not be kept for a restart");
+                tracing::error!(module = name, error = %foreign_error(&error), "the live version could not be kept for a restart");
             }
         }
         done
@@ -224,7 +225,7 @@ impl Deployer {
             Ok(_) => {}
             Err(error) => {
                 let stage = error.stage().name();
-                tracing::error!(module = name, stage, %error, "the new file was refused; what was live goes on");
+                tracing::error!(module = name, stage, error = %foreign_error(&error), "the new file was refused; what was live goes on");
             }
         }
     }

@@ -6,7 +6,7 @@ use super::history::Version;
 use super::record::Records;
 use crate::modules::Generation;
 use crate::registry::Unfit;
-use crate::text::quoted;
+use crate::text::{foreign_error, quoted};
 
 /// What a deployment did.
 #[derive(Clone, Debug, Serialize)]
@@ -112,7 +112,7 @@ pub(super) fn log(report: &Report) {
         generation = report.generation,
         moved = report.moved,
         ended,
-        widened = report.widened.join("; "),
+        widened = %foreign_error(report.widened.join("; ")),
         ms = report.ms.drained,
         "a new version is live"
     );

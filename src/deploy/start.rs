@@ -18,6 +18,7 @@ use super::{Config, DeployError, ModuleConfig, self_test, signature};
 use crate::digest::{self, sha256};
 use crate::modules::{AssembleError, Generation};
 use crate::sandbox::{LoadError, Module, Sandbox};
+use crate::text::foreign_error;
 
 /// Why the host does not start.
 #[derive(Debug, Error)]
@@ -102,7 +103,7 @@ pub async fn load(sandbox: &Sandbox, config: &Config) -> Result<Loaded, StartErr
             false => records.save_live(&name),
         };
         if let Err(error) = done {
-            tracing::error!(module = %name, %error, "the live version could not be kept for a restart");
+            tracing::error!(module = %name, error = %foreign_error(&error), "the live version could not be kept for a restart");
         }
     }
     Ok(Loaded { generation, records })
@@ -152,7 +153,7 @@ fn choose(config: &Config, places: &mut [Place]) -> Result<Generation, AssembleE
 
 fn refused(name: &str, error: &DeployError) {
     let stage = error.stage().name();
-    tracing::error!(module = name, stage, %error, "the configured file was refused; serving what was live before");
+    tracing::error!(module = name, stage, error = %foreign_error(error), "the configured file was refused; serving what was live before");
 }
 
 /// What was deployed in the place of the configured module's file, and the file, if it is to be served.
@@ -221,7 +222,7 @@ async fn deployed(sandbox: &Sandbox, config: &Config, name: &str, records: &mut 
             tracing::info!(module = name, digest = %format_args!("{live:.12}"), "loaded the version that was deployed");
         }
         Err(error) => {
-            tracing::error!(module = name, digest = %format_args!("{live:.12}"), %error, "the version that was deployed cannot be served");
+            tracing::error!(module = name, digest = %format_args!("{live:.12}"), error = %foreign_error(error), "the version that was deployed cannot be served");
         }
     }
     loaded.ok()

@@ -13,6 +13,7 @@ use super::{DeployError, Deployer, Permission, beside, milliseconds, with};
 use crate::modules::Generation;
 use crate::registry::Published;
 use crate::sandbox::{Limits, Module, Sandbox};
+use crate::text::foreign_error;
 
 /// How much longer the answers of an old version are waited for than its limits let them take. Only a mistake of ours takes
 /// longer.
@@ -126,7 +127,7 @@ impl Completion {
             Err(error) => Some(error.to_string()),
         };
         if let Some(error) = failed {
-            tracing::error!(module = report.name, %error, "the version is live, but after a restart the one before it will be");
+            tracing::error!(module = report.name, error = %foreign_error(&error), "the version is live, but after a restart the one before it will be");
             report.stored = false;
         }
         let _ = recorded.send(report.stored);

@@ -23,6 +23,7 @@ use crate::policy::{Key, Keys, Verdict};
 use crate::principal::Principal;
 use crate::sandbox::{Isolation, Module};
 use crate::supervision::caught;
+use crate::text::{foreign, foreign_error};
 use crate::throttle::Throttle;
 
 /// Values of the restricted terms, in the order of the terms.
@@ -193,7 +194,8 @@ impl FieldIndex {
                         if failed == 1 && unevaluated.may_write() {
                             let Field { name, source, .. } = &*self.field;
                             tracing::warn!(
-                                field = %name, resolver = %source, event = %event.id, channel = %event.channel, %error,
+                                field = %name, resolver = %foreign(source), event = %foreign(&event.id), channel = %foreign(&event.channel),
+                                error = %foreign_error(error),
                                 "`where` could not be evaluated for this event, so it is withheld; test with has(…) for what may be missing"
                             );
                         }

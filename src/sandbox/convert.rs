@@ -11,6 +11,7 @@ use super::bindings::subcast::resolver::types;
 use super::call::{Question, Request};
 use crate::manifest::{Equality, FieldManifest, Manifest};
 use crate::outcome::{Failure, Outcome};
+use crate::text::is_steering;
 
 /// Fields of one module.
 const MOST_FIELDS: usize = 1_000;
@@ -186,12 +187,15 @@ fn few(what: &str, count: usize) -> Result<(), String> {
 }
 
 fn labels<'a>(subject: &str, mut texts: impl Iterator<Item = &'a String>) -> Result<(), String> {
-    let wrong = texts.find(|text| text.len() > LABEL_BYTES || text.contains(char::is_control));
+    let wrong = texts.find(|text| text.len() > LABEL_BYTES || text.contains(is_steering));
     match wrong {
         Some(text) if text.len() > LABEL_BYTES => {
             Err(format!("a text of {} bytes in {subject} of its manifest, more than {LABEL_BYTES}", text.len()))
         }
-        Some(_) => Err(format!("a control character in {subject} of its manifest")),
+        Some(text) if text.contains(char::is_control) => {
+            Err(format!("a control character in {subject} of its manifest"))
+        }
+        Some(_) => Err(format!("a format character in {subject} of its manifest")),
         None => Ok(()),
     }
 }

@@ -15,6 +15,7 @@ use super::thread::{CALL, START, Thread};
 use super::work::Slot;
 use crate::fault;
 use crate::outcome::{Outcome, Tenant};
+use crate::text::foreign_error;
 
 /// After an instance could not be started, the next try waits this long, unless there is work.
 const RETRY_START: Duration = Duration::from_millis(200);
@@ -69,7 +70,7 @@ impl Worker<'_> {
         if self.instance.is_none()
             && let Err(error) = self.start().await
         {
-            tracing::warn!(%error, "failed to start an instance; trying again");
+            tracing::warn!(error = %foreign_error(&error), "failed to start an instance; trying again");
             tokio::time::sleep(RETRY_START).await;
         }
     }
@@ -168,7 +169,7 @@ impl Worker<'_> {
         if let Err(error) = &called.answer {
             metrics.stopped(error.cause());
             if self.pool.stops.may_write() {
-                tracing::warn!(%field, %error, "a call was stopped; its instance is replaced");
+                tracing::warn!(%field, error = %foreign_error(error), "a call was stopped; its instance is replaced");
             }
         }
         self.instance = called.instance;

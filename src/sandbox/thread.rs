@@ -22,6 +22,7 @@ use super::state::State;
 use crate::manifest::Manifest;
 use crate::pace;
 use crate::supervision::{self, Alarm};
+use crate::text::foreign_error;
 
 /// Commands that may wait for one thread. There is one per new instance and per loaded module.
 const COMMANDS: usize = 1_024;

@@ -19,6 +19,7 @@ use super::routes::{media_type, not_allowed};
 use crate::deploy::{DIGEST_START, DeployError, Deployer, MOST_BYTES, Permission, Report, Upload, is_digest_start};
 use crate::registry::Unfit;
 use crate::sandbox::LoadError;
+use crate::text::foreign_error;
 
 /// Components that may arrive at the same time, each into a file of its own.
 pub(super) const UPLOADS: usize = 4;
@@ -308,7 +309,7 @@ fn refused(error: &DeployError) -> Reply {
         DeployError::Widening(widened) => extensions["widened"] = json!(widened),
         _ => {}
     }
-    tracing::warn!(stage = error.stage().name(), %error, "a deployment was refused; what was live goes on");
+    tracing::warn!(stage = error.stage().name(), error = %foreign_error(error), "a deployment was refused; what was live goes on");
     json_reply(status, &json!({ "errors": [{ "message": error.to_string(), "extensions": extensions }] }))
 }
 

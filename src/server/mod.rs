@@ -39,6 +39,7 @@ pub use port::Port;
 
 use crate::protocol::publish;
 use crate::runtime::{Runtime, config};
+use crate::text::foreign_error;
 use access::Access;
 use credential::Left;
 use pages::{Foreign, Told};
@@ -164,7 +165,7 @@ impl Server {
                 }
                 (_, Err(error)) => {
                     // Out of descriptors, most likely: waiting lets some connections end.
-                    tracing::warn!(%error, "failed to accept a connection");
+                    tracing::warn!(error = %foreign_error(&error), "failed to accept a connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 (Err(_), _) => break,
@@ -197,13 +198,13 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
         tokio::select! {
             result = connection.as_mut() => {
                 if let Err(error) = result {
-                    tracing::debug!(%peer, %error, "HTTP connection ended");
+                    tracing::debug!(%peer, error = %foreign_error(&error), "HTTP connection ended");
                 }
             }
             () = shared.runtime.tasks().stopping().cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 if let Err(error) = connection.as_mut().await {
-                    tracing::debug!(%peer, %error, "HTTP connection ended");
+                    tracing::debug!(%peer, error = %foreign_error(&error), "HTTP connection ended");
                 }
             }
         }
