@@ -5,7 +5,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] [`text`] [`digest`] [`pace`] [`budget`] [`footprint`] |
+//! | words | [`ids`] [`event`] [`position`] [`principal`] [`outcome`] [`manifest`] [`text`] [`number`] [`digest`] [`pace`] [`budget`] [`footprint`] |
 //! | pure | [`graphql`] [`protocol`] [`policy`] |
 //! | mechanisms | [`sandbox`] [`bus`] [`outbox`] [`auth`] [`componentize`] [`tasks`] [`throttle`] [`aside`] [`supervision`] |
 //! | meeting | [`modules`] [`registry`] |
@@ -31,6 +31,7 @@ pub mod graphql;
 pub mod ids;
 pub mod manifest;
 pub mod modules;
+pub mod number;
 pub mod outbox;
 pub mod outcome;
 pub mod pace;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::event::Event;
 use crate::principal::Principal;
 
-/// For whom a resolver runs, where that decides on its instance. Subscribers without a tenant are one of their own.
+/// For whom a resolver runs, where that decides on its instance: the tenant's claim as JSON text. Nobody without a tenant
+/// subscribes to a module that isolates tenants; `None` stands for everybody where none does.
 pub type Tenant = Option<Arc<str>>;
 
 /// One distinct way in which a field was subscribed to: arguments, and the principal where the signature asks for it.

@@ -13,7 +13,7 @@ pub struct Principal {
     pub claims: Map<String, Value>,
     /// Subject and claims as JSON text, canonical (keys sorted): what resolvers that take `context` see.
     pub json: Arc<str>,
-    /// The tenant by the configured claim, if any.
+    /// The tenant by the configured claim, as JSON text, if that is a text or a whole number.
     pub tenant: Option<Arc<str>>,
     /// Seconds since the Unix epoch after which the principal is no longer valid.
     pub expires_at: Option<u64>,

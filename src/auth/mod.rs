@@ -5,19 +5,23 @@
 //! back to anonymous.
 
 mod ask;
+mod lifetime;
+mod refused;
 #[cfg(test)]
 mod tests;
 
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Map, Value};
-use thiserror::Error;
 
 pub use ask::{Ask, Decision, Shown};
+pub use refused::{Refusals, Refused};
 
+use crate::number::Exact;
+use crate::outcome::Tenant;
 use crate::principal::Principal;
 
 /// How tokens are checked.
@@ -31,6 +35,8 @@ pub struct JwtConfig {
     pub audience: Option<String>,
     /// Tolerated clock difference, in seconds.
     pub leeway: u64,
+    /// Whether a token without `exp` is refused.
+    pub require_exp: bool,
 }
 
 impl std::fmt::Debug for JwtConfig {
@@ -54,32 +60,22 @@ pub struct Config {
     pub tenant_claim: String,
 }
 
-/// Why a credential was refused. For the log: the client learns only that it was.
-#[derive(Debug, Error)]
-pub enum Refused {
-    /// Nothing was shown.
-    #[error("no credential, and anonymous access is off")]
-    Missing,
-    /// Something was shown that is not `Bearer TOKEN`.
-    #[error("the credential is not of the form `Bearer TOKEN`")]
-    Malformed,
-    /// A token was shown, but the host has no key for it.
-    #[error("a token was shown, but [auth] jwt is not configured")]
-    NotConfigured,
-    /// The token does not hold.
-    #[error("the token was refused: {0}")]
-    Token(#[from] jsonwebtoken::errors::Error),
-    /// The application does not let them in.
-    #[error("the application refused: {0}")]
-    Application(String),
-}
-
 /// Checks credentials. Cheap to share behind an [`Arc`].
 pub struct Authenticator {
     anonymous: Option<Arc<Principal>>,
-    jwt: Option<(DecodingKey, Validation)>,
+    jwt: Option<Verifier>,
     tenant_claim: String,
     ask: Option<Ask>,
+    refusals: Refusals,
+}
+
+/// Checks tokens.
+struct Verifier {
+    key: DecodingKey,
+    /// Signature, issuer and audience. Times are checked here, since the crate takes a wrong one for none.
+    validation: Validation,
+    leeway: u64,
+    require_exp: bool,
 }
 
 impl Authenticator {
@@ -88,8 +84,8 @@ impl Authenticator {
     pub fn new(config: &Config) -> Self {
         let jwt = config.jwt.as_ref().map(|jwt| {
             let mut validation = Validation::new(Algorithm::HS256);
-            validation.leeway = jwt.leeway;
-            validation.validate_nbf = true;
+            validation.validate_exp = false;
+            validation.validate_nbf = false;
             validation.set_required_spec_claims::<&str>(&[]);
             validation.validate_aud = jwt.audience.is_some();
             if let Some(audience) = &jwt.audience {
@@ -100,17 +96,25 @@ impl Authenticator {
                 validation.set_issuer(&[issuer]);
                 validation.required_spec_claims.insert("iss".to_owned());
             }
-            (DecodingKey::from_secret(&jwt.secret), validation)
+            let key = DecodingKey::from_secret(&jwt.secret);
+            Verifier { key, validation, leeway: jwt.leeway, require_exp: jwt.require_exp }
         });
         // One value for all anonymous subscribers: there are many, and they do not differ.
         let anonymous = config.anonymous.then(|| Arc::new(Principal::anonymous()));
-        Self { anonymous, jwt, tenant_claim: config.tenant_claim.clone(), ask: None }
+        let tenant_claim = config.tenant_claim.clone();
+        Self { anonymous, jwt, tenant_claim, ask: None, refusals: Refusals::default() }
     }
 
     /// The same, but the application decides.
     #[must_use]
     pub fn asking(self, ask: Option<Ask>) -> Self {
         Self { ask, ..self }
+    }
+
+    /// Where refusals are reported.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Whether this header of a client's request has a part in the decision. Names are in lower case.
@@ -151,8 +155,10 @@ impl Authenticator {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refused::Malformed);
         }
-        let (key, validation) = self.jwt.as_ref().ok_or(Refused::NotConfigured)?;
+        let Verifier { key, validation, leeway, require_exp } = self.jwt.as_ref().ok_or(Refused::NotConfigured)?;
         let claims = jsonwebtoken::decode::<Map<String, Value>>(token.trim(), key, validation)?.claims;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        lifetime::check(&claims, now, *leeway, *require_exp)?;
         Ok(principal(claims, &self.tenant_claim))
     }
 }
@@ -162,23 +168,20 @@ impl Authenticator {
 pub fn principal(claims: Map<String, Value>, tenant_claim: &str) -> Arc<Principal> {
     let subject = claims.get("sub").and_then(Value::as_str).map(Arc::from);
     let tenant = claims.get(tenant_claim).and_then(tenant);
-    let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(whole_seconds);
+    let expires_at = lifetime::time(&claims, "exp").ok().flatten();
     Arc::new(Principal::new(subject, claims, tenant, expires_at))
 }
 
-/// The tenant that a claim names. Numbers and booleans name one, too, by their JSON text: taken for no tenant, all of
-/// them would be lumped together.
-fn tenant(claim: &Value) -> Option<Arc<str>> {
+/// The tenant that a claim names, as JSON text, so that `1` and `"1"` are two: text, or a whole number by its digits.
+/// Numbers with a fraction or an exponent have several spellings, and any other value names nobody.
+fn tenant(claim: &Value) -> Tenant {
     match claim {
-        Value::String(text) => Some(text.as_str().into()),
-        Value::Number(_) | Value::Bool(_) => Some(claim.to_string().into()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::String(_) => Some(claim.to_string().into()),
+        Value::Number(number) if !number.as_str().contains(['.', 'e', 'E']) => {
+            Exact::read(number.as_str()).and_then(|exact| exact.id()).map(Arc::from)
+        }
+        Value::Number(_) | Value::Bool(_) | Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
-}
-
-/// A numeric date may have a fraction (RFC 7519 §2).
-fn whole_seconds(date: f64) -> Option<u64> {
-    Duration::try_from_secs_f64(date).ok().map(|since_epoch| since_epoch.as_secs())
 }
 
 impl std::fmt::Debug for Authenticator {

@@ -6,7 +6,13 @@ use super::*;
 const SECRET: &[u8] = b"a secret of at least 32 bytes .....";
 
 fn authenticator(anonymous: bool) -> Authenticator {
-    let jwt = JwtConfig { secret: SECRET.to_vec(), issuer: Some("us".to_owned()), audience: None, leeway: 0 };
+    let jwt = JwtConfig {
+        secret: SECRET.to_vec(),
+        issuer: Some("us".to_owned()),
+        audience: None,
+        leeway: 0,
+        require_exp: true,
+    };
     Authenticator::new(&Config { anonymous, jwt: Some(jwt), tenant_claim: "tenant_id".to_owned() })
 }
 
@@ -28,7 +34,7 @@ fn a_valid_token_names_subject_and_tenant() {
     let credential = token(Algorithm::HS256, SECRET, &valid_claims());
     let principal = authenticator(false).authenticate(Some(&payload(&credential)), None).unwrap();
     assert_eq!(principal.subject.as_deref(), Some("alice"));
-    assert_eq!(principal.tenant.as_deref(), Some("acme"));
+    assert_eq!(principal.tenant.as_deref(), Some("\"acme\""));
     assert_eq!(principal.expires_at, Some(4_000_000_000));
 }
 
@@ -52,8 +58,8 @@ fn a_bad_credential_never_falls_back_to_anonymous() {
     let foreign = token(Algorithm::HS256, b"another secret of some 32 bytes ....", &valid_claims());
     let other_algorithm = token(Algorithm::HS512, SECRET, &valid_claims());
     let expired = token(Algorithm::HS256, SECRET, &json!({"iss": "us", "exp": 1000}));
-    let wrong_issuer = token(Algorithm::HS256, SECRET, &json!({"iss": "them"}));
-    let no_issuer = token(Algorithm::HS256, SECRET, &json!({"sub": "alice"}));
+    let wrong_issuer = token(Algorithm::HS256, SECRET, &json!({"iss": "them", "exp": 4_000_000_000_u64}));
+    let no_issuer = token(Algorithm::HS256, SECRET, &json!({"sub": "alice", "exp": 4_000_000_000_u64}));
     let unsigned = "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.".to_owned();
     for credential in [
         foreign,
@@ -85,18 +91,69 @@ fn secrets_match_only_when_equal() {
     assert!(!secret_matches("", "abc"));
 }
 
+fn claims_with(name: &str, value: &str) -> Value {
+    serde_json::from_str(&format!("{{\"sub\":\"alice\",\"iss\":\"us\",\"exp\":4000000000,\"{name}\":{value}}}"))
+        .unwrap()
+}
+
 #[test]
-fn a_tenant_may_be_a_number_and_structures_are_none() {
-    let tenant_of = |tenant: Value| {
-        let claims = json!({"sub": "alice", "iss": "us", "tenant_id": tenant});
-        let principal =
-            authenticator(false).authenticate(Some(&payload(&token(Algorithm::HS256, SECRET, &claims))), None);
-        principal.unwrap().tenant.as_deref().map(str::to_owned)
+fn a_tenant_is_text_or_a_whole_number_with_all_its_digits() {
+    let tenant_of = |tenant: &str| {
+        let credential = token(Algorithm::HS256, SECRET, &claims_with("tenant_id", tenant));
+        let principal = authenticator(false).authenticate(Some(&payload(&credential)), None).unwrap();
+        principal.tenant.as_deref().map(str::to_owned)
     };
-    assert_eq!(tenant_of(json!(7)).as_deref(), Some("7"));
-    assert_eq!(tenant_of(json!(true)).as_deref(), Some("true"));
-    assert_eq!(tenant_of(json!("")).as_deref(), Some(""));
-    for none in [json!(null), json!([1]), json!({"a": 1})] {
-        assert_eq!(tenant_of(none), None);
+    let named = [
+        "\"\"",
+        "\"a\"",
+        "\"1\"",
+        "1",
+        "-1",
+        "\"null\"",
+        "\"7\"",
+        "7",
+        "9007199254740992",
+        "9007199254740993",
+        "18446744073709551615",
+        "18446744073709551616",
+        "18446744073709551617",
+        "1234567890123456789012345678901234567890",
+        "1234567890123456789012345678901234567891",
+    ];
+    let tenants: std::collections::BTreeSet<_> = named.map(tenant_of).into_iter().map(Option::unwrap).collect();
+    assert_eq!(tenants.len(), named.len(), "each is a tenant of its own: {tenants:?}");
+    assert_eq!(tenant_of("-0"), tenant_of("0"));
+    for none in ["null", "[1]", "[]", "{\"a\":1}", "true", "1.0", "1.5", "1e2", "9007199254740993.0", "1e400"] {
+        assert_eq!(tenant_of(none), None, "{none}");
     }
+    let credential = token(Algorithm::HS256, SECRET, &json!({"iss": "us", "exp": 4_000_000_000_u64}));
+    assert_eq!(authenticator(false).authenticate(Some(&payload(&credential)), None).unwrap().tenant, None);
+}
+
+#[test]
+fn a_token_needs_an_expiry_that_is_one() {
+    let without = |name: &str| {
+        let mut claims = valid_claims();
+        claims.as_object_mut().unwrap().remove(name);
+        claims
+    };
+    let checked = |claims: &Value, require_exp| {
+        let jwt = JwtConfig { secret: SECRET.to_vec(), issuer: None, audience: None, leeway: 0, require_exp };
+        let config = Config { anonymous: true, jwt: Some(jwt), tenant_claim: "tenant_id".to_owned() };
+        let credential = token(Algorithm::HS256, SECRET, claims);
+        let principal = Authenticator::new(&config).authenticate(Some(&payload(&credential)), None);
+        principal.map(|principal| principal.expires_at).map_err(|refused| refused.kind())
+    };
+    assert_eq!(checked(&without("exp"), true), Err("no-expiry"));
+    assert_eq!(checked(&without("exp"), false), Ok(None));
+    assert_eq!(checked(&valid_claims(), true), Ok(Some(4_000_000_000)));
+    assert_eq!(checked(&json!({"exp": 4_000_000_000.75}), true), Ok(Some(4_000_000_000)));
+    for wrong in ["null", "\"4000000000\"", "true", "[]", "{}", "-1", "1e300", "1e999", "253402300800"] {
+        let claims: Value = serde_json::from_str(&format!("{{\"exp\":{wrong}}}")).unwrap();
+        for require_exp in [true, false] {
+            assert_eq!(checked(&claims, require_exp), Err("not-a-time"), "{claims}");
+        }
+    }
+    assert_eq!(checked(&json!({"exp": 1_000}), false), Err("expired"));
+    assert_eq!(checked(&json!({"exp": 4_000_000_000_u64, "nbf": 3_900_000_000_u64}), true), Err("not-yet"));
 }

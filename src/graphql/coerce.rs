@@ -17,6 +17,7 @@ use super::error::{GraphqlError, shortened};
 use super::limits::Limits;
 use super::schema::{ArgumentKind, Schema};
 use crate::footprint::{self, LIST, OBJECT, VALUE};
+use crate::number::{self, Exact};
 
 /// Levels of lists and objects in an input. Resolvers parse it with a recursive parser on a small stack.
 const MAX_NESTING: usize = 64;
@@ -303,7 +304,9 @@ fn scalar(schema: &Schema, kind: ArgumentKind, name: &str, value: &Value) -> Coe
     let coerced = match (kind, value) {
         (ArgumentKind::String, Value::String(_)) | (ArgumentKind::Boolean, Value::Bool(_)) => Some(value.clone()),
         (ArgumentKind::Id, Value::String(text)) => Some(Value::from(text.as_str())),
-        (ArgumentKind::Id, Value::Number(number)) => id(number).map(Value::from),
+        (ArgumentKind::Id, Value::Number(number)) => {
+            Exact::read(number.as_str()).and_then(|exact| exact.id()).map(Value::from)
+        }
         (ArgumentKind::Int, Value::Number(number)) => int(number).map(Value::from),
         (ArgumentKind::Float, Value::Number(number)) => float(number).map(Value::Number),
         (ArgumentKind::Enum, Value::String(member)) => match schema.definitions.types.get(name) {
@@ -317,6 +320,9 @@ fn scalar(schema: &Schema, kind: ArgumentKind, name: &str, value: &Value) -> Coe
     coerced.ok_or_else(|| {
         Misfit::new(match kind {
             ArgumentKind::Int => "Int cannot represent it: it is not a 32-bit signed integer.".to_owned(),
+            ArgumentKind::Float if value.is_number() => {
+                "Float cannot represent it: no double holds the number.".to_owned()
+            }
             ArgumentKind::Enum => format!("The value is not a member of the enum \"{name}\"."),
             _ => format!("{name} cannot represent a value of this kind."),
         })
@@ -324,32 +330,19 @@ fn scalar(schema: &Schema, kind: ArgumentKind, name: &str, value: &Value) -> Coe
 }
 
 fn int(number: &Number) -> Option<i32> {
-    if let Some(integer) = number.as_i64() {
-        return i32::try_from(integer).ok();
+    match Exact::read(number.as_str())? {
+        Exact::Int(value) => i32::try_from(value).ok(),
+        _ => None,
     }
-    let value = number.as_f64()?;
-    #[expect(clippy::cast_possible_truncation, reason = "casts saturate, and what changed is refused")]
-    let truncated = value as i32;
-    #[expect(clippy::float_cmp, reason = "exactly equal or refused")]
-    let exact = f64::from(truncated) == value;
-    exact.then_some(truncated)
 }
 
-/// A number with a fraction, so that `1` and `1.0` are the same argument.
+/// A number with a fraction, so that `1` and `1.0` are the same argument. A fraction is rounded to the nearest double, which
+/// is what a `Float` is; a whole number that no double holds is refused, since it would be another one.
 fn float(number: &Number) -> Option<Number> {
-    let value = number.as_f64()?;
-    #[expect(clippy::cast_possible_truncation, reason = "casts saturate, and what changed is refused")]
-    let back = value as i128;
-    let exact = number.as_i128().is_none_or(|integer| integer == back);
-    exact.then(|| Number::from_f64(value)).flatten()
-}
-
-fn id(number: &Number) -> Option<String> {
-    if number.is_f64() {
-        number.as_f64().filter(|value| value.fract() == 0.0).map(|value| format!("{:.0}", value + 0.0))
-    } else {
-        Some(number.to_string())
-    }
+    let text = number.as_str();
+    let is_whole = Exact::read(text)?.id().is_some();
+    let value = number::double(text).or_else(|| number.as_f64().filter(|_| !is_whole))?;
+    Number::from_f64(value)
 }
 
 /// A literal as it stands, for scalars of the schema's own.
@@ -358,8 +351,10 @@ fn untyped(purse: &Purse, value: &ast::Value, variables: &Map<String, Value>, le
         return Err(too_deep());
     }
     purse.pay(VALUE)?;
-    let number =
-        |text: &str| text.parse().map(Value::Number).map_err(|_| Misfit::new("The number is too large.".to_owned()));
+    let number = |text: &str| {
+        let read = text.parse().ok().filter(|_| number::is_readable(text));
+        read.map(Value::Number).ok_or_else(|| Misfit::new("The number is too large.".to_owned()))
+    };
     Ok(Some(match value {
         ast::Value::Null => Value::Null,
         ast::Value::Enum(name) => {

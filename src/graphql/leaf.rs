@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::json::{Json, Node, Shape};
 use super::selection::Leaf;
+use crate::number::{self, Exact};
 
 /// Appends the coerced value, or says why it has none. `node` is not null.
 pub(super) fn write(leaf: &Leaf, json: &Json<'_>, node: Node, out: &mut String) -> Result<(), Cow<'static, str>> {
@@ -21,7 +22,7 @@ pub(super) fn write(leaf: &Leaf, json: &Json<'_>, node: Node, out: &mut String) 
             // Writing to a string cannot fail.
             let _ = write!(out, "{value}");
         }
-        Leaf::Float => float(json, node, out).ok_or("Float cannot represent non numeric value")?,
+        Leaf::Float => float(json, node, out)?,
         Leaf::Boolean => {
             let value = boolean(node, text).ok_or("Boolean cannot represent a non boolean value")?;
             out.push_str(if value { "true" } else { "false" });
@@ -85,31 +86,34 @@ fn int(json: &Json<'_>, node: Node) -> Option<i64> {
     }
 }
 
-fn float(json: &Json<'_>, node: Node, out: &mut String) -> Option<()> {
+fn float(json: &Json<'_>, node: Node, out: &mut String) -> Result<(), &'static str> {
+    const NOT_NUMERIC: &str = "Float cannot represent non numeric value";
+    const TOO_LARGE: &str = "Float cannot represent a number beyond the range of doubles";
+    const INEXACT: &str = "Float cannot represent a whole number that no double holds exactly; use ID or String";
     let text = json.text(node);
     match node.shape {
         Shape::True => out.push('1'),
         Shape::False => out.push('0'),
         Shape::Float => {
-            finite(text)?;
+            finite(text).ok_or(TOO_LARGE)?;
             out.push_str(text);
         }
         Shape::Integer => {
             if !is_exact(text) {
-                return None;
+                return Err(if finite(text).is_some() { INEXACT } else { TOO_LARGE });
             }
             out.push_str(text);
         }
         Shape::String | Shape::EscapedString => {
             let text = decoded(json, node);
-            let number = python_number(&text)?;
+            let number = python_number(&text).ok_or(NOT_NUMERIC)?;
             // Python allows `1_0.0_1e5` but wants digits there; what it calls infinite or not a number is refused.
-            let value = finite(&number)?;
+            let value = finite(&number).ok_or(NOT_NUMERIC)?;
             out.push_str(&python_float(value));
         }
-        Shape::Null | Shape::List | Shape::Object => return None,
+        Shape::Null | Shape::List | Shape::Object => return Err(NOT_NUMERIC),
     }
-    Some(())
+    Ok(())
 }
 
 fn boolean(node: Node, text: &str) -> Option<bool> {
@@ -126,11 +130,7 @@ fn id(node: Node, text: &str, out: &mut String) -> Option<()> {
     match node.shape {
         Shape::String | Shape::EscapedString => out.push_str(text),
         Shape::Integer => quoted(integer(text), out),
-        Shape::Float => {
-            let value = finite(text).filter(|value| value.fract() == 0.0)?;
-            // Adding zero turns -0.0 into 0.0.
-            let _ = write!(out, "\"{:.0}\"", value + 0.0);
-        }
+        Shape::Float => quoted(&Exact::read(text)?.id()?, out),
         _ => return None,
     }
     Some(())
@@ -153,7 +153,7 @@ fn finite(text: &str) -> Option<f64> {
 /// Whether a double can hold the integer: short ones always.
 fn is_exact(text: &str) -> bool {
     let digits = text.trim_start_matches('-');
-    digits.len() <= 15 || finite(digits).is_some_and(|value| format!("{value:.0}") == digits)
+    digits.len() <= 15 || number::double(digits).is_some()
 }
 
 /// Python's reading of a string as a number: white space around it, single underscores between digits.

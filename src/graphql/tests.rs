@@ -19,6 +19,7 @@ const SDL: &str = r#"
       nodes: [Node!]
       text: String
       number: Int
+      share: Float
     }
     interface Node { id: ID! }
     type User implements Node { id: ID! name: String! age: Int kind: Kind friends: [User!] best: User blob: Blob matrix: [[Int!]] }

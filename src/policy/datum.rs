@@ -1,29 +1,33 @@
 //! A JSON value seen without being converted, and what it means for two of them to be equal.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use serde_json::{Map, Number, Value};
 
 use super::key::Key;
+use crate::number::{self, Exact};
 
 /// A borrowed JSON value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Datum<'a> {
     Null,
     Boolean(bool),
-    Number(Numeric),
+    Number(Numeric<'a>),
     Text(&'a str),
     List(&'a [Value]),
     Object(&'a Map<String, Value>),
 }
 
-/// A number of JSON, finite.
+/// A number, by the type that CEL has for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Numeric {
+pub(super) enum Numeric<'a> {
     Int(i64),
     /// Beyond the range of `Int`.
     Unsigned(u64),
     Float(f64),
+    /// Held by none of the above: the text of the number.
+    Digits(&'a str),
 }
 
 impl<'a> From<&'a Value> for Datum<'a> {
@@ -39,12 +43,15 @@ impl<'a> From<&'a Value> for Datum<'a> {
     }
 }
 
-impl From<&Number> for Numeric {
-    fn from(number: &Number) -> Self {
+impl<'a> From<&'a Number> for Numeric<'a> {
+    fn from(number: &'a Number) -> Self {
         match (number.as_i64(), number.as_u64()) {
             (Some(value), _) => Self::Int(value),
             (None, Some(value)) => Self::Unsigned(value),
-            (None, None) => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
+            (None, None) => {
+                let text = number.as_str();
+                number::double(text).map_or(Self::Digits(text), Self::Float)
+            }
         }
     }
 }
@@ -81,27 +88,22 @@ impl<'a> Datum<'a> {
         }
     }
 
-    /// The value as an ID, by the rule that projection has for results; `None` for what is none. Whole numbers beyond
-    /// 64 bits have lost digits when they were parsed: such IDs must be published as text.
+    /// The value as an ID, by the rule that projection has for results: whole numbers by their digits. `None` for what
+    /// is no ID.
     fn id(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Text(text) => Some(Cow::Borrowed(text)),
-            Self::Number(Numeric::Int(value)) => Some(Cow::Owned(value.to_string())),
-            Self::Number(Numeric::Unsigned(value)) => Some(Cow::Owned(value.to_string())),
-            // Adding zero turns -0.0 into 0.0.
-            Self::Number(Numeric::Float(value)) if value.fract() == 0.0 => {
-                Some(Cow::Owned(format!("{:.0}", value + 0.0)))
-            }
+            Self::Number(number) => number.exact()?.id().map(Cow::Owned),
             _ => None,
         }
     }
 
-    /// Equal values have equal keys; `None` for lists and objects.
+    /// Equal values have equal keys; `None` for lists, objects, and numbers that cannot be read.
     pub(super) fn key(self) -> Option<Key> {
         match self {
             Self::Null => Some(Key::null()),
             Self::Boolean(value) => Some(Key::boolean(value)),
-            Self::Number(number) => Some(Key::number(number.as_f64())),
+            Self::Number(number) => number.exact().map(Key::number),
             Self::Text(text) => Some(Key::text(text)),
             Self::List(_) | Self::Object(_) => None,
         }
@@ -113,25 +115,28 @@ impl<'a> Datum<'a> {
     }
 }
 
-impl Numeric {
-    /// Integers exactly, and a float with an integer as floats. Not transitive beyond 2⁵³, as in CEL.
-    #[expect(clippy::float_cmp, reason = "equality is what is asked for")]
-    fn equals(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Int(a), Self::Int(b)) => a == b,
-            (Self::Unsigned(a), Self::Unsigned(b)) => a == b,
-            (Self::Int(_), Self::Unsigned(_)) | (Self::Unsigned(_), Self::Int(_)) => false,
-            (a, b) => a.as_f64() == b.as_f64(),
+impl Numeric<'_> {
+    /// The value; `None` for an exponent beyond all bounds, which equals nothing.
+    pub(super) fn exact(self) -> Option<Exact> {
+        match self {
+            Self::Int(value) => Some(Exact::Int(value)),
+            Self::Unsigned(value) => Some(Exact::Unsigned(value)),
+            Self::Float(value) => Some(value.into()),
+            Self::Digits(text) => Exact::read(text),
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "numbers that are equal stay equal, which is all that a key needs")]
-    fn as_f64(self) -> f64 {
-        match self {
-            Self::Int(value) => value as f64,
-            Self::Unsigned(value) => value as f64,
-            Self::Float(value) => value,
+    /// By value, whatever the types: stricter than CEL, whose integers become doubles beside a double.
+    fn equals(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => a == b,
+            (a, b) => a.exact().is_some_and(|a| b.exact().is_some_and(|b| a == b)),
         }
+    }
+
+    /// The order by value; `None` if one of them has no place in it.
+    pub(super) fn compare(self, other: Self) -> Option<Ordering> {
+        self.exact()?.compare(&other.exact()?)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an index hashes.
 
+use crate::number::{Decimal, Exact};
+
 /// A value, normalised: values that a predicate may call equal have equal keys. The reverse need not hold.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Key(Normal);
@@ -8,8 +10,11 @@ pub struct Key(Normal);
 enum Normal {
     Null,
     Boolean(bool),
-    /// Bits of the nearest double.
-    Number(u64),
+    Int(i64),
+    Unsigned(u64),
+    /// The bits.
+    Double(u64),
+    Digits(Decimal),
     Text(Box<str>),
 }
 
@@ -32,9 +37,13 @@ impl Key {
         Self(Normal::Boolean(value))
     }
 
-    pub(super) fn number(value: f64) -> Self {
-        // Adding zero turns -0.0 into 0.0.
-        Self(Normal::Number((value + 0.0).to_bits()))
+    pub(super) fn number(value: Exact) -> Self {
+        Self(match value {
+            Exact::Int(value) => Normal::Int(value),
+            Exact::Unsigned(value) => Normal::Unsigned(value),
+            Exact::Double(value) => Normal::Double(value.to_bits()),
+            Exact::Digits(decimal) => Normal::Digits(decimal),
+        })
     }
 
     pub(super) fn text(text: &str) -> Self {

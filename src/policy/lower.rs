@@ -2,7 +2,7 @@
 //!
 //! Conjuncts of the form `a == b`, with names or literals on both sides, become [`Equality`]s. What remains is checked
 //! against the [vocabulary](super::vocabulary) and rewritten: names become slots, which are read without a search, and
-//! comparisons with an `ID` argument or with claims become functions, so that they mean the same wherever they stand.
+//! comparisons become functions, so that they mean the same wherever they stand.
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators};
 use cel::parser::Expression;
@@ -11,21 +11,17 @@ use super::argument::Argument;
 use super::claims::ClaimsRead;
 use super::equality::Equality;
 use super::error::FilterError;
-use super::functions::{EQUAL, IN};
+use super::functions::{EQUAL, IN, ORDER};
 use super::names::Names;
 use super::operand::Operand;
 use super::vocabulary::{HAS, HAS_USAGE, check_call};
 
 /// What CEL evaluates by itself, beside the comparisons that are treated one by one.
-const OPERATORS: [&str; 15] = [
+const OPERATORS: [&str; 11] = [
     operators::CONDITIONAL,
     operators::LOGICAL_AND,
     operators::LOGICAL_OR,
     operators::LOGICAL_NOT,
-    operators::LESS,
-    operators::LESS_EQUALS,
-    operators::GREATER,
-    operators::GREATER_EQUALS,
     operators::ADD,
     operators::SUBSTRACT,
     operators::MULTIPLY,
@@ -131,14 +127,17 @@ impl<'a> Lowering<'a> {
 
     fn call(&mut self, mut call: CallExpr) -> Lowered<Expr> {
         match call.func_name.as_str() {
-            operators::EQUALS => self.comparison(call),
+            operators::EQUALS => self.compare(call, EQUAL),
             operators::NOT_EQUALS => {
-                let expr = self.comparison(CallExpr { func_name: operators::EQUALS.to_owned(), ..call })?;
+                let expr = self.compare(call, EQUAL)?;
                 Ok(function(operators::LOGICAL_NOT, vec![Expression { id: 0, expr }]))
             }
-            operators::IN => self.membership(call),
+            operators::IN => self.compare(call, IN),
             HAS => self.has(&call),
             name => {
+                if let Some((_, own)) = ORDER.iter().find(|(operator, _)| *operator == name) {
+                    return Ok(function(own, self.all(call.args)?));
+                }
                 if !OPERATORS.contains(&name) {
                     check_call(name, call.target.is_some(), call.args.len())?;
                 }
@@ -151,23 +150,9 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// `==`, below the top or with something else than names and literals.
-    fn comparison(&mut self, call: CallExpr) -> Lowered<Expr> {
-        let builds = call.args.iter().any(builds_compound);
-        self.compare(call, EQUAL, builds)
-    }
-
-    fn membership(&mut self, call: CallExpr) -> Lowered<Expr> {
-        let builds = call.args.get(1).is_some_and(|container| match &container.expr {
-            // CEL itself finds what is no list in a list that the predicate builds.
-            Expr::List(list) => list.elements.iter().any(builds_compound),
-            _ => builds_compound(container),
-        });
-        self.compare(call, IN, builds)
-    }
-
-    /// Leaves the comparison to CEL, unless something about it differs from CEL's rules.
-    fn compare(&mut self, call: CallExpr, own: &str, builds: bool) -> Lowered<Expr> {
+    /// `==` below the top or with something else than names and literals, and `in`. With claims in one of the sides it is
+    /// guarded: null fails.
+    fn compare(&mut self, call: CallExpr, own: &str) -> Lowered<Expr> {
         let mut as_id = false;
         for side in &call.args {
             as_id |= self.names.operand(side)?.is_some_and(|operand| operand.is_id());
@@ -175,9 +160,6 @@ impl<'a> Lowering<'a> {
         let before = self.claim_mentions;
         let mut sides = self.all(call.args)?;
         let guarded = self.claim_mentions > before;
-        if !as_id && !guarded && !builds {
-            return Ok(function(&call.func_name, sides));
-        }
         sides.extend([boolean(as_id), boolean(guarded)]);
         Ok(function(own, sides))
     }
@@ -232,16 +214,6 @@ impl<'a> Lowering<'a> {
             self.slots.len() - 1
         });
         Expression { id, expr: Expr::Ident(format!("@{index}")) }
-    }
-}
-
-/// Whether a list or map that the predicate builds may be in the value: CEL's own do not know those of JSON as equals.
-fn builds_compound(expression: &Expression) -> bool {
-    match &expression.expr {
-        Expr::List(_) | Expr::Map(_) => true,
-        Expr::Select(select) => builds_compound(&select.operand),
-        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).any(builds_compound),
-        _ => false,
     }
 }
 

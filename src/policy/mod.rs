@@ -10,11 +10,11 @@
 //!
 //! | values | rule |
 //! |---|---|
-//! | numbers | equal across integers and floats: `1` equals `1.0`, never `"1"` |
+//! | numbers | equal and ordered by value, across types and with any number of digits: `1` equals `1.0`, never `"1"` |
 //! | arguments of type `ID` | `==` and `!=` compare by text: the number 123 equals the ID `"123"` |
 //! | `match` | an argument that is null or not given does not restrict; an event without the value does not match |
 //! | `where` | an argument that is not given is `null`, and `null == null`; a missing value of the event is an error |
-//! | `claims` | an equality with null or a missing value on either side does not hold |
+//! | `claims` | an equality with null or a missing value on either side does not hold; nested, null is an error |
 
 mod argument;
 mod claims;

@@ -3,6 +3,8 @@
 mod channels;
 mod claims;
 mod matching;
+mod nulls;
+mod numbers;
 mod predicates;
 mod properties;
 mod refusals;

@@ -3,16 +3,47 @@
 //! Integers are CEL's `int`. (Converted through serde they would be `uint`, to which `+ 1` does not apply.) Lists can be
 //! compared, indexed, counted and searched, but not added: the sum would be a copy.
 
+use std::any::Any;
+
 use cel::ExecutionError;
 use cel::common::traits::{Container, Indexer, Sizer};
 use cel::common::types::{CelBool, CelDouble, CelInt, CelNull, CelString, CelUInt, Kind, LIST_TYPE, MAP_TYPE, Type};
-use cel::common::value::{CowVal, Val};
+use cel::common::value::{CowVal, StaticVal, Val};
 use serde_json::{Map, Value};
 
 use super::datum::{Datum, Numeric};
 
 static LIST: Type = LIST_TYPE;
 static MAP: Type = MAP_TYPE;
+static NUMBER: Type = Type::new_unspecified_type("number");
+
+/// A number that none of CEL's types holds, as its text. It can be compared, and not be reckoned with.
+#[derive(Clone, Debug)]
+struct Digits(Box<str>);
+
+impl Val for Digits {
+    fn get_type(&self) -> &Type {
+        &NUMBER
+    }
+
+    fn cel_type() -> &'static Type {
+        &NUMBER
+    }
+
+    fn equals(&self, other: &dyn Val) -> bool {
+        datum(other).is_some_and(|other| Datum::Number(Numeric::Digits(&self.0)).equals(other))
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+impl StaticVal for Digits {}
 
 /// A list or an object.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +61,7 @@ pub(super) fn val(datum: Datum<'_>) -> CowVal<'_, '_> {
         Datum::Number(Numeric::Int(value)) => CowVal::owned(CelInt::from(value)),
         Datum::Number(Numeric::Unsigned(value)) => CowVal::owned(CelUInt::from(value)),
         Datum::Number(Numeric::Float(value)) => CowVal::owned(CelDouble::from(value)),
+        Datum::Number(Numeric::Digits(text)) => CowVal::owned(Digits(text.into())),
         Datum::Text(text) => CowVal::owned(CelString::from(text)),
         Datum::List(items) => CowVal::owned(Compound::List(items)),
         Datum::Object(members) => CowVal::owned(Compound::Object(members)),
@@ -48,12 +80,15 @@ pub(super) fn datum(val: &dyn Val) -> Option<Datum<'_>> {
         }),
         Kind::Double => val.downcast_ref::<CelDouble>().map(|value| Datum::Number(Numeric::Float(*value.inner()))),
         Kind::String => val.downcast_ref::<CelString>().map(|text| Datum::Text(text.inner())),
-        _ => None,
+        _ => val.downcast_ref::<Digits>().map(|Digits(text)| Datum::Number(Numeric::Digits(text))),
     }
 }
 
-/// Equality, also between lists and objects of JSON and those that a predicate builds, on whichever side they are.
+/// Equality by the rules of [`Datum`], also between lists and objects of JSON and those that a predicate builds, on whichever side they are.
 pub(super) fn equal(left: &dyn Val, right: &dyn Val) -> bool {
+    if let (Some(left), Some(right)) = (datum(left), datum(right)) {
+        return left.equals(right);
+    }
     match (left.get_type().kind(), right.get_type().kind()) {
         (Kind::List, Kind::List) => equal_lists(left, right).unwrap_or(false),
         // Only CEL's own maps list their keys; two objects of JSON compare by themselves.

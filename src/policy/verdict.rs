@@ -45,7 +45,7 @@ pub enum EvaluationError {
     /// A conversion such as `int("x")`.
     #[error("`{0}` failed for its argument")]
     Function(String),
-    /// A comparison with claims found null on both sides, which counts as neither equal nor different.
-    #[error("null is compared with null in a comparison with claims")]
+    /// A comparison with claims found null on one of its sides, which counts as neither equal nor different.
+    #[error("a comparison with claims found null, which is neither equal nor different; test with has(…) first")]
     NullClaim,
 }

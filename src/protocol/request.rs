@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::nesting::{DEEPEST, deeper_than};
 use crate::footprint;
+use crate::number;
 
 /// `{query, operationName?, variables?, extensions?}` as GraphQL over HTTP, WebSocket and SSE all know it.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -104,5 +105,7 @@ pub(super) fn is_object(json: &RawValue) -> bool {
 }
 
 fn object(json: Option<&RawValue>) -> Option<Map<String, Value>> {
-    json.map_or_else(|| Some(Map::new()), |json| serde_json::from_str(json.get()).ok())
+    let Some(json) = json else { return Some(Map::new()) };
+    let members: Map<String, Value> = serde_json::from_str(json.get()).ok()?;
+    members.values().all(number::all_readable).then_some(members)
 }

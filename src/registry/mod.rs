@@ -93,6 +93,15 @@ pub enum SubscribeError {
     /// The operation does not hold any more: the schema has changed since it was planned.
     #[error("{}", .0.first().map_or("the operation is not valid any more", |error| &error.message))]
     Operation(Vec<GraphqlError>),
+    /// The module isolates tenants, and the principal has none.
+    #[error(
+        "Subscription.{field} is served to each tenant apart, and the credential names no tenant: \
+         its tenant claim must be text or a whole number"
+    )]
+    NoTenant {
+        /// The field.
+        field: String,
+    },
     /// An argument cannot be part of a channel's name.
     #[error(transparent)]
     Channel(#[from] TemplateError),

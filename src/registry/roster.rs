@@ -50,6 +50,9 @@ impl Roster {
             let missing = GraphqlError::new(format!("no resolver serves Subscription.{field}"));
             return Err(SubscribeError::Operation(vec![missing]));
         };
+        if module.isolation() == Isolation::PerTenant && principal.tenant.is_none() {
+            return Err(SubscribeError::NoTenant { field: field.name.to_string() });
+        }
         let channel = field.channel.expand(&arguments)?;
         let key = index::key(field, module, Arc::clone(&arguments_json), principal);
         let leased = self.lease(&channel, field, &key);

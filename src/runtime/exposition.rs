@@ -7,12 +7,14 @@ use crate::delivery::Delivery;
 use crate::sandbox::Sandbox;
 use crate::session::Services;
 use crate::supervision;
+use crate::text::foreign_error;
 
 pub(super) fn registry(services: &Services, delivery: &Delivery, sandbox: &Sandbox) -> Registry {
     let mut registry = Registry::with_prefix("subcast");
     services.bus.metrics().register(&mut registry);
     services.registry.metrics().register(&mut registry);
     services.answers.register("introspection_answers", "answers to introspection that are not read yet", &mut registry);
+    services.authenticator.refusals().register(&mut registry);
     delivery.metrics().register(&mut registry);
     sandbox.metrics().register(&mut registry);
     supervision::register(&mut registry);
@@ -23,7 +25,7 @@ pub(super) fn encode(registry: &Registry) -> String {
     let mut text = String::new();
     // Writing to a string fails only if a metric's own encoder does, which would be a bug; an empty answer shows it.
     if let Err(error) = encode_text(&mut text, registry) {
-        tracing::error!(%error, "failed to encode the metrics");
+        tracing::error!(error = %foreign_error(error), "failed to encode the metrics");
         text.clear();
     }
     text

@@ -35,7 +35,7 @@ pub enum Isolation {
     /// Everyone: all calls take turns in the same few instances.
     #[default]
     Shared,
-    /// One tenant: an instance never serves two. Subscribers without a tenant count as one of their own.
+    /// One tenant: an instance never serves two. Nobody subscribes without one; self-tests run for none.
     PerTenant,
     /// Nobody: every call has a fresh instance, and one invocation.
     PerCall,

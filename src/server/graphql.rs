@@ -29,7 +29,7 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request<Incoming>, pee
     let authenticator = &shared.runtime.services().authenticator;
     let shown = Shown { payload: None, headers: shown(request.headers(), authenticator) };
     if let Err(refused) = authenticator.decide(shown).await {
-        tracing::info!(%refused, "request refused");
+        authenticator.refusals().report(&refused, None);
         return refusal(StatusCode::UNAUTHORIZED, "Unauthorized");
     }
     if media_type(request.headers()).as_deref() != Some("application/json") {

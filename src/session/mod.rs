@@ -32,6 +32,7 @@ use crate::principal::Principal;
 use crate::protocol::transport_ws::{Config, Connection};
 use crate::protocol::{CloseCode, CloseReason, Output, Request};
 use crate::registry::{EndReason, Registry, SubscribeError, Subscriber, SubscriptionGuard, kept_bytes};
+use crate::text::foreign;
 
 /// What all sessions of a host share.
 #[derive(Debug)]
@@ -379,7 +380,7 @@ impl Session {
                         self.end = EndReason::ProtocolViolation;
                     }
                     self.closed = true;
-                    tracing::debug!(connection = %self.id, code = code.as_u16(), reason = reason.as_str(), "closing");
+                    tracing::debug!(connection = %self.id, code = code.as_u16(), reason = %foreign(reason.as_str()), "closing");
                     self.ready.push_back(Transmit::Close(code, reason));
                 }
             }
@@ -411,7 +412,7 @@ impl Session {
                 self.connection.accept();
             }
             Err(refused) => {
-                tracing::info!(connection = %self.id, %refused, "connection refused");
+                self.services.authenticator.refusals().report(&refused, Some(self.id));
                 self.connection.reject();
             }
         }
@@ -429,11 +430,11 @@ impl Session {
                 self.connection.refreshed(expires_in);
             }
             Ok(_) => {
-                tracing::info!(connection = %self.id, "refused a token of another subject or with other rights");
+                self.services.authenticator.refusals().report_other(self.id);
                 self.connection.reject();
             }
             Err(refused) => {
-                tracing::info!(connection = %self.id, %refused, "refused a new token");
+                self.services.authenticator.refusals().report(&refused, Some(self.id));
                 self.connection.reject();
             }
         }

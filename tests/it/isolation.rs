@@ -196,9 +196,10 @@ async fn tenants_of_tokens_do_not_share_an_invocation_under_per_tenant_isolation
         json!({"authorization": format!("Bearer {token}")})
     };
     let mut clients = Vec::new();
-    // Two of one tenant, another one, a number that is spelt like a text, and two without any.
-    for tenant in [json!("a"), json!("a"), json!("b"), json!(7), json!("7"), json!(null), json!([1])] {
-        let payload = token(json!({"sub": "s", "tenant_id": tenant}));
+    // Two of one tenant, another one, a number that is spelt like a text, and two that are one double.
+    let numbers = ["9007199254740992", "9007199254740993"].map(|digits| serde_json::from_str(digits).unwrap());
+    for tenant in [json!("a"), json!("a"), json!("b"), json!(7), json!("7")].into_iter().chain(numbers) {
+        let payload = token(json!({"sub": "s", "tenant_id": tenant, "exp": 4_000_000_000_u64}));
         let mut client = Client::connect_with(host.address, payload).await;
         client.subscribed("f", "subscription { finds { traces calls } }").await;
         clients.push(client);
@@ -210,10 +211,38 @@ async fn tenants_of_tokens_do_not_share_an_invocation_under_per_tenant_isolation
             // However often instances are replaced, none has served more than this tenant's events.
             assert!(found["calls"].as_u64() <= Some(round), "{found}");
         }
-        // a, b, 7, and nobody's.
-        assert_eq!(host.runtime.delivery().metrics().invocations.get(), 4 * round);
+        // a, b, 7, "7", and the two numbers beyond 2⁵³.
+        assert_eq!(host.runtime.delivery().metrics().invocations.get(), 6 * round);
     }
     drop(clients);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_without_a_tenant_subscribes_where_tenants_are_isolated() {
+    let secret = "a secret of at least 32 bytes .....";
+    let jwt = "[auth]\njwt = { algorithms = [\"HS256\"], secret_env = \"SUBCAST_TEST_SECRET\" }\n";
+    let path = guests::built("isolation").await;
+    let module =
+        format!("[[module]]\nname = \"isolation\"\npath = \"{}\"\nisolation = \"per-tenant\"\n", path.display());
+    let host = Host::start_with_secret(&["isolation"], &format!("{jwt}{module}"), secret).await;
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+    let mut payloads = vec![json!({})];
+    let claims = ["null", "[\"a\"]", "{\"id\":1}", "true", "1.0", "1e2"].map(|claim| format!(",\"tenant_id\":{claim}"));
+    for claim in claims.iter().map(String::as_str).chain([""]) {
+        let claims: Value = serde_json::from_str(&format!("{{\"sub\":\"s\",\"exp\":4000000000{claim}}}")).unwrap();
+        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+        payloads.push(json!({"authorization": format!("Bearer {token}")}));
+    }
+    for payload in payloads {
+        let mut client = Client::connect_with(host.address, payload.clone()).await;
+        client.subscribe("f", "subscription { finds { traces calls } }").await;
+        let said = client.message().await;
+        assert_eq!((&said["type"], &said["id"]), (&json!("error"), &json!("f")), "{payload}: {said}");
+        let message = said["payload"][0]["message"].as_str().unwrap();
+        assert!(message.contains("Subscription.finds") && message.contains("names no tenant"), "{message}");
+    }
+    assert_eq!(host.subscriptions(), 0);
     host.stop().await;
 }
 

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
         "manifest",
         "pace",
         "text",
+        "number",
         "digest",
         "budget",
         "footprint",

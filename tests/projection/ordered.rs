@@ -4,7 +4,8 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
 /// A JSON value.
@@ -49,57 +50,41 @@ fn equal_numbers(a: &Number, b: &Number) -> bool {
 }
 
 impl<'de> Deserialize<'de> for Ordered {
+    /// By the text of each value: a number, which keeps its digits, would come as an object otherwise.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        let read = match text.as_bytes()[0] {
+            b'[' => serde_json::from_str(text).map(Self::List),
+            b'{' => serde_json::from_str(text).map(|Members(members)| Self::Object(members)),
+            _ => serde_json::from_str(text).map(Self::Plain),
+        };
+        read.map_err(D::Error::custom)
+    }
+}
+
+/// Members in their order.
+struct Members(Vec<(String, Ordered)>);
+
+impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
 
         impl<'de> Visitor<'de> for Reader {
-            type Value = Ordered;
+            type Value = Members;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON")
+                f.write_str("an object")
             }
 
-            fn visit_unit<E>(self) -> Result<Ordered, E> {
-                Ok(Ordered::Plain(Value::Null))
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Ordered, E> {
-                Ok(Ordered::Plain(value.into()))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Ordered, E> {
-                Ok(Ordered::Plain(value.into()))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Ordered, E> {
-                Ok(Ordered::Plain(value.into()))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Ordered, E> {
-                Ok(Ordered::Plain(value.into()))
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Ordered, E> {
-                Ok(Ordered::Plain(value.into()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Ordered, A::Error> {
-                let mut list = Vec::new();
-                while let Some(value) = values.next_element()? {
-                    list.push(value);
-                }
-                Ok(Ordered::List(list))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Ordered, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Members, A::Error> {
                 let mut object = Vec::new();
                 while let Some(member) = members.next_entry()? {
                     object.push(member);
                 }
-                Ok(Ordered::Object(object))
+                Ok(Members(object))
             }
         }
 
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_map(Reader)
     }
 }

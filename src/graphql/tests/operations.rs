@@ -94,6 +94,40 @@ fn long_ids_keep_their_digits() {
 }
 
 #[test]
+fn numbers_in_variables_keep_their_digits_or_are_refused() {
+    let read = |number: &str| serde_json::from_str::<serde_json::Value>(&format!("{{\"v\":{number}}}")).unwrap();
+    let of = |argument: &str, ty: &str, number: &str| {
+        arguments(&format!("subscription($v: {ty}) {{ user({argument}: $v) {{ id }} }}"), read(number))
+    };
+    for (number, id) in [
+        ("18446744073709551617", "18446744073709551617"),
+        ("18446744073709551617.0", "18446744073709551617"),
+        ("1e2", "100"),
+        ("-0.0", "0"),
+    ] {
+        assert!(of("id", "ID", number).contains(&format!("\"id\":\"{id}\"")), "{number}");
+    }
+    assert!(of("blob", "Blob", "[18446744073709551617]").contains("\"blob\":[18446744073709551617]"));
+    assert!(of("limit", "Int", "1e2").contains("\"limit\":100"));
+    assert_eq!(of("ratio", "Float", "100"), of("ratio", "Float", "1e2"));
+    assert_eq!(of("ratio", "Float", "18446744073709551616"), of("ratio", "Float", "1.8446744073709552e19"));
+    for (argument, ty, number) in [
+        ("ratio", "Float", "9007199254740993"),
+        ("ratio", "Float", "18446744073709551617"),
+        ("ratio", "Float", "18446744073709551617.0"),
+        ("id", "ID", "1.5"),
+        ("limit", "Int", "18446744073709551617"),
+    ] {
+        let query = format!("subscription($v: {ty}) {{ user({argument}: $v) {{ id }} }}");
+        let said = refusal(&query, read(number));
+        assert!(said.contains("cannot represent"), "{number}: {said}");
+        assert!(ty != "Float" || said.contains("no double holds the number"), "{number}: {said}");
+    }
+    assert!(refusal("subscription { user(blob: 1e400) { id } }", json!({})).contains("too large"));
+    assert!(refusal("subscription { user(ratio: 9007199254740993) { id } }", json!({})).contains("no double holds"));
+}
+
+#[test]
 fn absent_and_null_differ() {
     let query = "subscription($id: ID, $tags: [String!]) { user(id: $id, filter: {id: 1, tags: $tags}) { id } }";
     assert_eq!(

@@ -17,6 +17,44 @@ fn response_has_the_order_of_the_selection_and_the_resolvers_text() {
 }
 
 #[test]
+fn an_id_has_the_digits_of_its_number() {
+    let forty = "1234567890123456789012345678901234567890";
+    for (number, id) in [
+        (forty, forty),
+        ("18446744073709551617", "18446744073709551617"),
+        ("-9223372036854775809", "-9223372036854775809"),
+        ("18446744073709551617.0", "18446744073709551617"),
+        ("9007199254740993.0", "9007199254740993"),
+        ("1e2", "100"),
+        // As Python's `int` of the double: what a resolver has is one.
+        ("1e23", "99999999999999991611392"),
+    ] {
+        let out = project("subscription { user { id } }", &format!("{{\"id\":{number}}}"));
+        assert_eq!(out, format!("{{\"data\":{{\"user\":{{\"id\":\"{id}\"}}}}}}"), "{number}");
+    }
+    for none in ["1.5", "1e1000000000", "1e-1000000000"] {
+        let out = project("subscription { user { id } }", &format!("{{\"id\":{none}}}"));
+        assert!(out.contains("ID cannot represent"), "{none}: {out}");
+    }
+}
+
+#[test]
+fn a_float_that_no_double_holds_says_so() {
+    let said = |value: &str| project("subscription { share }", value);
+    for held in ["9007199254740992", "18446744073709551616", "1e300", "0.1", "3.14159265358979323846"] {
+        assert_eq!(said(held), format!("{{\"data\":{{\"share\":{held}}}}}"));
+    }
+    for inexact in ["9007199254740993", "18446744073709551617", "-18446744073709551617"] {
+        assert!(said(inexact).contains("whole number that no double holds exactly"), "{inexact}: {}", said(inexact));
+    }
+    let long = "9".repeat(400);
+    for large in ["1e400", "-1e400", long.as_str()] {
+        assert!(said(large).contains("beyond the range of doubles"), "{large}: {}", said(large));
+    }
+    assert!(said("[1]").contains("non numeric"), "{}", said("[1]"));
+}
+
+#[test]
 fn null_travels_to_the_nearest_place_that_may_be_null() {
     assert_eq!(
         project("subscription { user { id friends { n: name } } }", r#"{"id":"1","friends":[{"name":"a"},{}]}"#),

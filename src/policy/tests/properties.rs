@@ -27,6 +27,8 @@ fn scalar() -> impl Strategy<Value = Value> {
         Just(json!(i64::MIN)),
         Just(json!(9.3e18)),
         Just(json!("18446744073709551615")),
+        prop::sample::select(vec!["18446744073709551616", "18446744073709551617", "18446744073709551617.0", "1e400"])
+            .prop_map(|text| serde_json::from_str(text).unwrap()),
     ]
 }
 
@@ -206,6 +208,13 @@ fn filter() -> impl Strategy<Value = (Filter, String)> {
     })
 }
 
+/// Whether a number occurs that CEL would take for another one beside a double: it makes integers doubles there, and
+/// these have digits that none holds. Here they are compared by value.
+fn has_wide_numbers(texts: &[&str]) -> bool {
+    let wide = ["9007199254740993", "1844674407370955161", "1e+400"];
+    texts.iter().any(|text| wide.iter().any(|wide| text.contains(wide)))
+}
+
 /// The environment that CEL itself would have for these, by conversion.
 fn reference(source: &str, data: &Value, args: &Map<String, Value>, claims: &Map<String, Value>) -> Verdict {
     fn convert(value: &Value) -> cel::Value {
@@ -292,6 +301,9 @@ proptest! {
     ) {
         let Ok(filter) = Filter::compile(&[], Some(&source), &arguments()) else { return Ok(()) };
         let data = Value::Object(data);
+        if has_wide_numbers(&[&source, &data.to_string(), &Value::Object(args.clone()).to_string()]) {
+            return Ok(());
+        }
         let expected = reference(&source, &data, &args, &Map::new());
         let said = filter.verdict(&event(data), &args, &Map::new());
         match expected {
@@ -311,6 +323,10 @@ proptest! {
     ) {
         let Ok(filter) = Filter::compile(&[], Some(&source), &arguments()) else { return Ok(()) };
         let data = Value::Object(data);
+        let (arguments, others) = (Value::Object(args.clone()).to_string(), Value::Object(claims.clone()).to_string());
+        if has_wide_numbers(&[&source, &data.to_string(), &arguments, &others]) {
+            return Ok(());
+        }
         if filter.verdict(&event(data.clone()), &args, &claims) == Verdict::Deliver {
             prop_assert_eq!(reference(&source, &data, &args, &claims), Verdict::Deliver, "{}", source);
         }

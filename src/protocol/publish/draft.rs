@@ -8,6 +8,7 @@ use super::error::Problem;
 use super::members::words;
 use super::{Published, Stamp, rfc3339};
 use crate::event::{Channel, Event, EventCharge};
+use crate::number;
 use crate::protocol::nesting::{self, deeper_than};
 
 /// Bytes of an event's channel, type and id.
@@ -81,7 +82,8 @@ fn parse_data(data: &str, max_depth: usize) -> Result<Value, Problem> {
     if deeper_than(data, limit) {
         return Err(Problem::TooDeep { limit });
     }
-    serde_json::from_str(data).map_err(|error| Problem::Data(words(&error)))
+    let value = serde_json::from_str(data).map_err(|error| Problem::Data(words(&error)))?;
+    if number::all_readable(&value) { Ok(value) } else { Err(Problem::Data("number out of range".to_owned())) }
 }
 
 fn boxed(text: Cow<'_, str>) -> Box<str> {

@@ -66,7 +66,7 @@ fn a_plain_event_is_read_as_it_came() {
     assert_eq!(event.channel.as_str(), "users");
     assert_eq!(&*event.kind, "userUpdated");
     assert_eq!(&*event.data, r#"{ "b": 1.50, "a":[1e2] }"#);
-    assert_eq!(event.value, json!({ "a": [100.0], "b": 1.5 }));
+    assert_eq!((event.value["a"][0].as_f64(), event.value["b"].as_f64()), (Some(100.0), Some(1.5)));
     assert_eq!((&*event.id, &*event.time, &*event.source), ("7", "2026-01-31T12:00:00+01:00", "app"));
     assert!(identified);
 }

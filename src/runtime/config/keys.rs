@@ -115,7 +115,16 @@ pub(super) static SECTIONS: &[Section] = &[
                 Within("\"30s\""),
                 "Tolerated difference between clocks when `exp` and `nbf` are checked; whole seconds.",
             ),
-            key("claims.tenant", Is("\"tenant_id\""), "Claim that names the subscriber's tenant."),
+            key(
+                "jwt.require_exp",
+                Within("true"),
+                "Whether a token without `exp` is refused. false: such a token is valid for ever.",
+            ),
+            key(
+                "claims.tenant",
+                Is("\"tenant_id\""),
+                "Claim that names the subscriber's tenant: text, or a whole number. 1 and \"1\" are two tenants; any other value names none.",
+            ),
         ],
     },
     Section {
@@ -302,7 +311,7 @@ pub(super) static SECTIONS: &[Section] = &[
             key(
                 "isolation",
                 Within("\"shared\""),
-                "Who may meet in one running copy, which keeps its globals between calls. \"shared\": everyone. \"per-tenant\": subscribers of one tenant ([auth] claims.tenant); those without one count as a tenant. With more tenants than `instances`, copies are replaced, never shared. \"per-call\": every call has a fresh copy and one invocation; about a millisecond of computing time each.",
+                "Who may meet in one running copy, which keeps its globals between calls. \"shared\": everyone. \"per-tenant\": subscribers of one tenant ([auth] claims.tenant); those without one are refused. With more tenants than `instances`, copies are replaced, never shared. \"per-call\": every call has a fresh copy and one invocation; about a millisecond of computing time each.",
             ),
             key("cpu", Within("\"100ms\""), "Computing time of one call. Beyond, the call is interrupted and fails."),
             key(

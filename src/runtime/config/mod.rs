@@ -205,6 +205,7 @@ impl Config {
             issuer: jwt.issuer.clone(),
             audience: jwt.audience.clone(),
             leeway: jwt.leeway.as_secs(),
+            require_exp: jwt.require_exp,
         });
         auth::Config { anonymous: self.auth.anonymous, jwt, tenant_claim: self.auth.tenant_claim.clone() }
     }

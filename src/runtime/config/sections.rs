@@ -61,6 +61,8 @@ pub struct Jwt {
     pub audience: Option<String>,
     /// Tolerated clock difference; whole seconds.
     pub leeway: Duration,
+    /// Whether a token without `exp` is refused.
+    pub require_exp: bool,
 }
 
 /// How much clients may ask for.
@@ -184,10 +186,17 @@ impl Jwt {
         if leeway.subsec_nanos() != 0 {
             return Err(settings.wrong("jwt.leeway", format!("expected whole seconds, found {leeway:?}")));
         }
+        let require_exp = settings.read("jwt.require_exp")?;
         let (issuer, audience) = (settings.given("jwt.issuer")?, settings.given("jwt.audience")?);
         let Some(variable) = settings.given::<String>("jwt.secret_env")? else {
             // Half a description of tokens: taken for none, it would refuse every token without a word.
-            return match settings.first_given(&["jwt.algorithms", "jwt.issuer", "jwt.audience", "jwt.leeway"]) {
+            return match settings.first_given(&[
+                "jwt.algorithms",
+                "jwt.issuer",
+                "jwt.audience",
+                "jwt.leeway",
+                "jwt.require_exp",
+            ]) {
                 None => Ok(None),
                 Some(key) => Err(ConfigError::Missing {
                     place: settings.place(key),
@@ -197,7 +206,7 @@ impl Jwt {
             };
         };
         let secret = environment.secret(settings.place("jwt.secret_env"), variable, HS256_SECRET)?;
-        Ok(Some(Self { secret, issuer, audience, leeway }))
+        Ok(Some(Self { secret, issuer, audience, leeway, require_exp }))
     }
 }
 

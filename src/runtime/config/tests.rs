@@ -309,11 +309,12 @@ fn a_misspelt_variable_is_refused_and_a_foreign_one_is_not() {
 
 #[test]
 fn secrets_come_from_the_environment_and_are_never_shown() {
-    let text = "[auth]\njwt = { algorithms = [\"HS256\"], secret_env = \"SUBCAST_AUTH_SECRET\", issuer = \"us\", leeway = \"5s\" }";
+    let text = "[auth]\njwt = { algorithms = [\"HS256\"], secret_env = \"SUBCAST_AUTH_SECRET\", issuer = \"us\", leeway = \"5s\", require_exp = false }";
     let config = load_with(text, &[("SUBCAST_AUTH_SECRET", SECRET)], Overrides::default()).unwrap();
     assert!(!format!("{config:?}").contains(SECRET));
     let jwt = config.auth_config().jwt.unwrap();
     assert_eq!((jwt.secret.as_slice(), jwt.issuer.as_deref(), jwt.leeway), (SECRET.as_bytes(), Some("us"), 5));
+    assert!(!jwt.require_exp, "it is true unless it is switched off: {config:?}");
 
     let place = "FILE:2: [auth] jwt.secret_env: the environment variable SUBCAST_AUTH_SECRET";
     assert_eq!(refusal(text), format!("{place} is not set"));

@@ -51,7 +51,8 @@ impl Process {
         Self::start_with(arguments, &[]).await
     }
 
-    async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// The same, with these additional variables in its environment.
+    pub async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_subcast"))
             .arg("serve")
             .args(arguments)
