@@ -226,10 +226,13 @@ async fn within<T>(place: &Place, wall: Duration, call: impl Future<Output = T>)
         }
         polled
     });
-    if let Poll::Ready(returned) = poll_fn(|cx| Poll::Ready(pin!(&mut call).poll(cx))).await {
-        return Some(returned);
-    }
-    timeout(wall, call).await.ok()
+    let returned = match poll_fn(|cx| Poll::Ready(pin!(&mut call).poll(cx))).await {
+        Poll::Ready(returned) => Some(returned),
+        Poll::Pending => timeout(wall, call).await.ok(),
+    };
+    // Now, and not after what the host does with the answer: the module's other calls wait for their turn.
+    place.leave();
+    returned
 }
 
 /// The limits that hold while a module starts, for the messages.
@@ -241,4 +244,26 @@ fn at_start(limits: Limits) -> Limits {
 fn allow(store: &mut Store<State>, cpu: Duration) {
     store.data_mut().cpu.allow(cpu);
     store.set_epoch_deadline(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The host reads a large answer after the call, beside the guests' threads.
+    #[tokio::test]
+    async fn a_call_that_has_returned_keeps_no_turn() {
+        let turnstile = Arc::new(Turnstile::default());
+        let (first, second) = (turnstile.place(), turnstile.place());
+        let long = async |place: &Arc<Place>| {
+            // Alone in the line, it has the turn again at once.
+            Arc::clone(place).give_way().await;
+        };
+        let called = within(&first, Duration::from_mins(1), long(&first)).await;
+        assert!(called.is_some());
+        // The instance of the first call is still there, as while its answer is read.
+        let next = within(&second, Duration::from_millis(100), long(&second)).await;
+        assert!(next.is_some(), "the second call waits for its turn although the first has returned");
+        drop(first);
+    }
 }
