@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use wasmtime::Trap;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::config::Limits;
 use super::state::{CpuExhausted, Memory};
@@ -64,6 +64,9 @@ pub(super) enum CallError {
     /// There is no instance, and none could be started.
     #[error("no instance could be started: {0}")]
     Start(String),
+    /// There is no instance, and the host has no room for another one. Not the module's fault.
+    #[error("the host has no room for another instance at the moment")]
+    NoRoom,
 }
 
 impl CallError {
@@ -71,6 +74,9 @@ impl CallError {
     pub(super) fn of(error: &wasmtime::Error, memory: &Memory, limits: &Limits) -> Self {
         if error.downcast_ref::<CpuExhausted>().is_some() {
             return Self::Cpu(limits.cpu);
+        }
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return Self::NoRoom;
         }
         let trap = error.downcast_ref::<Trap>().map_or_else(|| format!("{error:#}"), ToString::to_string);
         // The error's type is private, so its text is all there is.
@@ -93,11 +99,51 @@ impl CallError {
             Self::Trap(_) => "trap",
             Self::Contract(_) => "contract",
             Self::Start(_) => "start",
+            Self::NoRoom => "no_room",
         }
     }
 
-    /// As an outcome's failure: for the log, and never for the client.
+    /// As an outcome's failure: for the log, and never for the client, unless it is the host's own.
     pub(super) fn failure(&self) -> Failure {
+        if matches!(self, Self::NoRoom) {
+            return Failure {
+                message:
+                    "The host has no room to run the resolver of this field at the moment; this event was not resolved"
+                        .to_owned(),
+                code: Some("OVERLOADED".to_owned()),
+                expose: true,
+                ..Failure::default()
+            };
+        }
         Failure { message: self.to_string(), ..Failure::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Config, Engine, Instance, InstanceAllocationStrategy, Module, PoolingAllocationConfig, Store};
+
+    use super::*;
+
+    #[test]
+    fn a_full_engine_is_the_hosts_and_not_a_trap_of_the_module() {
+        let mut pooling = PoolingAllocationConfig::new();
+        pooling.total_core_instances(4).total_memories(1).total_tables(1).total_stacks(1).max_memory_size(1 << 16);
+        let mut config = Config::new();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
+        config.memory_reservation(1 << 16);
+        let engine = Engine::new(&config).unwrap();
+        // A memory of one page.
+        let module = Module::new(&engine, b"\0asm\x01\0\0\0\x05\x03\x01\0\x01").unwrap();
+        let mut stores = [(); 2].map(|()| Store::new(&engine, ()));
+        Instance::new(&mut stores[0], &module, &[]).unwrap();
+        let full = Instance::new(&mut stores[1], &module, &[]).map(drop).unwrap_err();
+        let mut memory = Memory::of(1 << 20);
+        memory.denied = 1;
+        let error = CallError::of(&full.context("instantiating"), &memory, &Limits::default());
+        assert!(matches!(error, CallError::NoRoom), "{error:?}");
+        let failure = error.failure();
+        assert!(failure.expose && failure.message.contains("host has no room"), "{failure:?}");
+        assert_eq!(failure.code.as_deref(), Some("OVERLOADED"));
     }
 }

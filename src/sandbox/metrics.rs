@@ -35,6 +35,8 @@ pub struct Metrics {
     pub shed: Counter,
     /// Invocations answered without a call, because their field is switched off.
     pub switched_off: Counter,
+    /// Calls that were not made, because the engine has no room for another instance.
+    pub no_room: Counter,
     /// Lines that guests wrote beyond their budget.
     pub log_lines_suppressed: Counter,
     /// Invocations that wait for an instance.
@@ -55,6 +57,7 @@ impl Default for Metrics {
             instances_started: Counter::default(),
             shed: Counter::default(),
             switched_off: Counter::default(),
+            no_room: Counter::default(),
             log_lines_suppressed: Counter::default(),
             waiting: Gauge::default(),
             instances: Gauge::default(),
@@ -82,6 +85,11 @@ impl Metrics {
             "invocations_switched_off",
             "Invocations answered without a call, because their field is switched off",
             self.switched_off.clone(),
+        );
+        registry.register(
+            "calls_without_room",
+            "Calls that were not made because the engine has no room for another instance",
+            self.no_room.clone(),
         );
         registry.register("calls_stopped", "Calls stopped by a limit or a trap, by cause", self.stopped.clone());
         registry.register("invocations_shed", "Invocations answered as overloaded", self.shed.clone());

@@ -348,6 +348,18 @@ impl Pool {
         });
     }
 
+    /// An event was not resolved because the engine has no room for another instance.
+    pub(super) fn lacks_room(&self) {
+        self.host.metrics.no_room.inc();
+        if self.stops.may_write() {
+            let module = self.log.module();
+            tracing::warn!(
+                module,
+                "the host has no room for another instance; raise [sandbox] instances, or serve fewer modules"
+            );
+        }
+    }
+
     /// Counts what is held of these outcomes. Those for which there is no room become failures.
     pub(super) fn hold(&self, outcomes: &mut [Outcome]) -> Held {
         let (held, refused) = self.holding.take(outcomes);

@@ -20,6 +20,11 @@ use crate::text::foreign_error;
 /// After an instance could not be started, the next try waits this long, unless there is work.
 const RETRY_START: Duration = Duration::from_millis(200);
 
+/// Tries to start an instance for a call while the host has no room for one,
+const TRIES: usize = 5;
+/// and the time between them.
+const RETRY_ROOM: Duration = Duration::from_millis(20);
+
 /// Works for the pool until the pool wants no more.
 pub(super) async fn serve(pool: &Arc<Pool>, thread: &Arc<Thread>, permit: OwnedSemaphorePermit) {
     let slot = Slot::new(thread);
@@ -83,6 +88,23 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// Starts an instance. Where the host has no room for one, a few tries are made before this time.
+    async fn start_by(&mut self, deadline: Instant) -> Result<(), CallError> {
+        for _ in 1..TRIES {
+            match self.start().await {
+                Err(CallError::NoRoom) if Instant::now() + RETRY_ROOM < deadline => {
+                    tokio::time::sleep(RETRY_ROOM).await;
+                }
+                started => return started,
+            }
+        }
+        let started = self.start().await;
+        if matches!(started, Err(CallError::NoRoom)) {
+            self.pool.lacks_room();
+        }
+        started
+    }
+
     /// Lets the instance go if its time has come.
     fn retire(&mut self) {
         if let Some(cause) = self.instance.as_ref().and_then(Instance::retires) {
@@ -109,10 +131,16 @@ impl Worker<'_> {
         let called = self.call(&field, questions, deadline).await;
         // Before the answers go out: whoever waits for the last of them may look at the queues next.
         let now = Instant::now();
-        let finished = if called.is_ok() { Finished::Well(now - began) } else { Finished::Stopped };
+        let finished = match &called {
+            Ok(_) => Finished::Well(now - began),
+            Err(CallError::NoRoom) => Finished::NotBegun,
+            Err(_) => Finished::Stopped,
+        };
         let outcomes = match called {
             Ok(outcomes) => outcomes,
-            Err(error) if count == 1 => vec![Outcome::Failed(error.failure())],
+            Err(error) if count == 1 || matches!(error, CallError::NoRoom) => {
+                vec![Outcome::Failed(error.failure()); count]
+            }
             Err(_) => self.one_by_one(&field, &pieces).await,
         };
         running.finish(finished, now);
@@ -159,7 +187,7 @@ impl Worker<'_> {
         if let Some(Err(cause)) = self.instance.as_ref().map(|instance| instance.may_serve(tenant)) {
             self.replace(cause);
         }
-        self.start().await?;
+        self.start_by(deadline).await?;
         let Some(instance) = self.instance.take() else { return Err(CallError::Start("it is gone".to_owned())) };
         let request = Request { field, questions, deadline };
         let began = Instant::now();

@@ -48,7 +48,7 @@ impl State {
         Self {
             wasi,
             table,
-            memory: Memory { limit: limits.memory, denied: 0, size: 0 },
+            memory: Memory::of(limits.memory),
             cpu: Cpu { used: Duration::ZERO, budget: Duration::ZERO, place },
             output,
         }
@@ -69,6 +69,12 @@ pub(super) struct Memory {
     pub(super) denied: u32,
     /// Of all its linear memories together, bytes. They never shrink, so this is the most that was ever in use, too.
     pub(super) size: usize,
+}
+
+impl Memory {
+    pub(super) fn of(limit: usize) -> Self {
+        Self { limit, denied: 0, size: 0 }
+    }
 }
 
 impl ResourceLimiter for Memory {

@@ -140,6 +140,7 @@ impl FieldQueue {
     ) -> Option<Switched> {
         self.running -= 1;
         match outcome {
+            Finished::NotBegun => None,
             Finished::Stopped => {
                 self.probation = PROBATION;
                 if on_probation { self.circuit.stopped(now) } else { None }

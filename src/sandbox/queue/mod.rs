@@ -86,6 +86,8 @@ pub(super) enum Finished {
     Well(Duration),
     /// The call had to be stopped, or the instance broke.
     Stopped,
+    /// There was no instance for it, since the host had no room for one. Says nothing about the field.
+    NotBegun,
 }
 
 /// What follows from the end of a batch.

@@ -205,6 +205,20 @@ fn every_job_is_answered_once_whatever_becomes_of_its_pieces() {
     assert!(answers.try_recv().is_err());
 }
 
+#[test]
+fn a_call_that_could_not_begin_says_nothing_about_its_field() {
+    let now = Instant::now();
+    let mut queues = queues(&["f"], 4);
+    teach(&mut queues, "f", Duration::from_micros(10), now);
+    for _ in 0..=STRIKES {
+        queues.push("f", piece(2, now), now).unwrap();
+        let batch = take(&mut queues, 0, now).unwrap();
+        assert_eq!(sizes(&batch), [2], "not on probation");
+        let ended = queues.finish(&batch.running, Finished::NotBegun, now);
+        assert!(ended.switched.is_none() && ended.cut.is_empty());
+    }
+}
+
 /// Stops the one call that a field on probation may make.
 fn stop_next(queues: &mut Queues, field: &str, now: Instant) -> Consequence {
     queues.push(field, piece(1, now), now).unwrap();
