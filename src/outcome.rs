@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use crate::event::Event;
+use crate::ids::ConnectionId;
 use crate::principal::Principal;
 
 /// For whom a resolver runs, where that decides on its instance: the tenant's claim as JSON text. Nobody without a tenant
 /// subscribes to a module that isolates tenants; `None` stands for everybody where none does.
 pub type Tenant = Option<Arc<str>>;
+
+/// The connection for which a resolver runs. Connections take turns in a field's queue, so that one which asks for much
+/// delays itself. `None`: the host itself asks.
+pub type Payer = Option<ConnectionId>;
 
 /// One distinct way in which a field was subscribed to: arguments, and the principal where the signature asks for it.
 #[derive(Clone, Debug)]
@@ -18,6 +23,8 @@ pub struct Invocation {
     pub principal: Option<Arc<Principal>>,
     /// For modules that isolate tenants from each other; `None` for all others.
     pub tenant: Tenant,
+    /// Whose turn it takes.
+    pub payer: Payer,
 }
 
 /// One event for one field, with the invocations it needs.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Map;
 use subcast::delivery::Reached;
-use subcast::ids::OperationId;
+use subcast::ids::{ConnectionId, OperationId};
 use subcast::modules::Request;
 use subcast::outbox::{Operation, Outbox};
 use subcast::principal::Principal;
@@ -41,6 +41,7 @@ impl Engine {
         self.deliver(title, (0..100).map(by_principal).collect(), 500, Wait::Asleep).await;
         let title = "dispatch: 1 event → 10,000 principals with context";
         self.deliver(title, (0..10_000).map(by_principal).collect(), 10, Wait::Asleep).await;
+        self.beside().await;
     }
 
     /// From publish until the last outbox has it.
@@ -114,7 +115,51 @@ impl Engine {
         report(&format!("index: {subscribers} subscriptions, look-up alone"), &times, 1_000);
     }
 
+    /// What one connection notices of others that have many arguments of the same field.
+    async fn beside(&self) {
+        let anonymous = Arc::new(Principal::anonymous());
+        let numbered = |n: usize, payer| {
+            let selection = format!("{{ numbered(n: {n}) {{ id name email }} }}");
+            self.subscribe_for(&selection, Arc::clone(&anonymous), payer)
+        };
+        for others in [0, 10] {
+            let payers: Vec<_> = (0..others).map(|_| ConnectionId::next()).collect();
+            let flood: Subscribed = payers
+                .iter()
+                .enumerate()
+                .flat_map(|(nth, payer)| (0..100).map(move |n| (nth * 100 + n, *payer)))
+                .map(|(n, payer)| numbered(n, payer))
+                .collect();
+            let quiet = vec![numbered(1_000_000, ConnectionId::next())];
+            let counter = &self.runtime.delivery().metrics().deliveries;
+            let mut times = Vec::new();
+            for n in 0..200 {
+                let all = counter.get() + flood.len() as u64 + 1;
+                let start = Instant::now();
+                self.publish(n);
+                poll_fn(|cx| quiet[0].1.poll_ready(cx)).await;
+                times.push(start.elapsed());
+                while counter.get() < all {
+                    tokio::time::sleep(Duration::from_micros(200)).await;
+                }
+                empty(&quiet);
+                empty(&flood);
+            }
+            let title = format!("dispatch: 1 subscription beside {others} connections × 100 arguments of its field");
+            report(&title, &times, 1);
+        }
+    }
+
     fn subscribe(&self, selection: &str, principal: Arc<Principal>) -> (SubscriptionGuard, Arc<Outbox>) {
+        self.subscribe_for(selection, principal, ConnectionId::next())
+    }
+
+    fn subscribe_for(
+        &self,
+        selection: &str,
+        principal: Arc<Principal>,
+        payer: ConnectionId,
+    ) -> (SubscriptionGuard, Arc<Outbox>) {
         let services = self.runtime.services();
         let generation = services.registry.generation();
         let query = format!("subscription {selection}");
@@ -124,7 +169,7 @@ impl Engine {
         };
         let outbox = Arc::new(Outbox::new(services.outbox));
         let operation = Arc::new(Operation::new(OperationId::new("1")));
-        let subscriber = Subscriber { principal, operation, outbox: Arc::clone(&outbox) };
+        let subscriber = Subscriber { principal, operation, outbox: Arc::clone(&outbox), payer };
         let guard = services
             .registry
             .subscribe(&generation, plan, source, subscriber, || services.bus.position())

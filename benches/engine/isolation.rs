@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use subcast::outcome::{Invocation, Job, Outcome};
-use subcast::sandbox::{Isolation, Limits, Module};
+use subcast::sandbox::{Isolation, Limits, Module, together};
 
 use crate::{Engine, report, user_event};
 
@@ -51,11 +51,11 @@ impl Engine {
     }
 
     fn ask(&self, module: &Arc<Module>, n: u64) -> Duration {
-        let invocation = Invocation { arguments: "{}".into(), principal: None, tenant: Some("a".into()) };
+        let invocation = Invocation { arguments: "{}".into(), principal: None, tenant: Some("a".into()), payer: None };
         let job = Job { field: "userUpdated".into(), event: Arc::new(user_event(n)), invocations: vec![invocation] };
         let (done, answer) = mpsc::sync_channel(1);
         let start = Instant::now();
-        self.runtime.sandbox().submit(module, job, Box::new(move |outcomes, _| drop(done.send(outcomes))));
+        self.runtime.sandbox().submit(module, job, together(1, move |outcomes| drop(done.send(outcomes))));
         let outcomes = answer.recv().expect("an answer");
         let took = start.elapsed();
         assert!(matches!(outcomes[0], Outcome::Value(_)), "{outcomes:?}");

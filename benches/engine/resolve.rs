@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use subcast::outcome::{Invocation, Job, Outcome};
-use subcast::sandbox::{Limits, Module, Sandbox};
+use subcast::sandbox::{Limits, Module, Sandbox, together};
 
 use crate::peer::Native;
 use crate::{Engine, at, micros, user_event};
@@ -148,11 +148,8 @@ impl Bench {
         let (answer, answers) = mpsc::sync_channel(count);
         for job in jobs {
             let answer = answer.clone();
-            self.sandbox.submit(
-                module,
-                job,
-                Box::new(move |outcomes, _| answer.send(outcomes).expect("somebody waits")),
-            );
+            let done = together(job.invocations.len(), move |outcomes| answer.send(outcomes).expect("somebody waits"));
+            self.sandbox.submit(module, job, done);
         }
         (0..count).flat_map(|_| answers.recv().expect("an answer")).collect()
     }
@@ -173,16 +170,16 @@ fn ask(mut chain: Chain) {
     };
     let (sandbox, module) = (chain.sandbox.clone(), Arc::clone(&chain.module));
     let start = Instant::now();
-    let done = move |outcomes: Vec<Outcome>, _| {
+    let done = move |outcomes: Vec<Outcome>| {
         chain.times.push(start.elapsed());
         assert!(matches!(outcomes[..], [Outcome::Value(_)]), "{outcomes:?}");
         ask(chain);
     };
-    sandbox.submit(&module, job, Box::new(done));
+    sandbox.submit(&module, job, together(1, done));
 }
 
 fn jobs(events: u64) -> Vec<Job> {
-    let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None };
+    let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None, payer: None };
     let job = |n| Job {
         field: Arc::from("userUpdated"),
         event: Arc::new(user_event(n)),

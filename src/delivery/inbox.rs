@@ -1,19 +1,19 @@
 //! Answers of the sandbox on their way to the delivering task.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::large::Large;
+use super::large::{Large, Spent};
 use super::succession::{Drained, HandoverNumber};
 use crate::event::Event;
-use crate::outcome::Outcome;
 use crate::position::Position;
 use crate::registry::{Cohort, Handover, Ticket};
-use crate::sandbox::{Held, Module};
+use crate::sandbox::{Module, Part};
 
 /// What a job was for.
 #[derive(Debug)]
@@ -24,13 +24,16 @@ pub(super) struct Resolved {
     /// In the order of the job's invocations.
     pub(super) tickets: Vec<(Arc<Cohort>, Ticket)>,
     pub(super) started: Instant,
+    pub(super) spent: Spent,
 }
 
 /// What the delivering task is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// A job is answered.
-    Resolved(Resolved, Vec<Outcome>, Held),
+    /// Some of a job's invocations are answered.
+    Resolved(Arc<Resolved>, Part),
+    /// A job has ended, and not all of its invocations were answered.
+    Lost(Arc<Resolved>),
     /// A large value has had a turn to be projected.
     Projected(Large),
     /// A generation has taken another one's place: jobs that are answered later may be of either.
@@ -43,46 +46,49 @@ impl Message {
     /// The id of the event that it is about, for tests to plant a fault by.
     pub(super) fn event(&self) -> &str {
         match self {
-            Self::Resolved(resolved, ..) => &resolved.event.id,
+            Self::Resolved(resolved, ..) | Self::Lost(resolved) => &resolved.event.id,
             Self::Projected(_) | Self::Handover(..) | Self::Overdue(_) => "",
         }
     }
 }
 
-/// A job's way back from the sandbox. If it is dropped unanswered, the job comes back without outcomes, so that no lane
-/// waits for ever.
+/// A job's way back from the sandbox. If it is dropped before all invocations are answered, delivery hears of that, so that no
+/// lane waits for ever.
 #[derive(Debug)]
 pub(super) struct WayBack {
     inbox: Arc<Inbox>,
-    resolved: Option<Resolved>,
+    resolved: Arc<Resolved>,
+    /// Invocations.
+    answered: AtomicUsize,
 }
 
 impl WayBack {
-    pub(super) fn new(inbox: &Arc<Inbox>, resolved: Resolved) -> Self {
-        Self { inbox: Arc::clone(inbox), resolved: Some(resolved) }
-    }
-
-    /// Another invocation of the job, for a place in this cohort's lane.
-    pub(super) fn add(&mut self, cohort: Arc<Cohort>, ticket: Ticket) {
-        if let Some(resolved) = &mut self.resolved {
-            resolved.tickets.push((cohort, ticket));
+    /// The way back of a job for these cohorts: reserves a place in the lane of each.
+    pub(super) fn reserve(inbox: &Arc<Inbox>, mut resolved: Resolved, cohorts: Vec<Arc<Cohort>>) -> Self {
+        resolved.tickets.reserve_exact(cohorts.len());
+        let mut way = Self { inbox: Arc::clone(inbox), resolved: Arc::new(resolved), answered: AtomicUsize::new(0) };
+        // Nobody else has it yet.
+        if let Some(resolved) = Arc::get_mut(&mut way.resolved) {
+            for cohort in cohorts {
+                let ticket = cohort.reserve();
+                resolved.tickets.push((cohort, ticket));
+            }
         }
+        way
     }
 
-    pub(super) fn answer(mut self, outcomes: Vec<Outcome>, held: Held) {
-        self.put(outcomes, held);
-    }
-
-    fn put(&mut self, outcomes: Vec<Outcome>, held: Held) {
-        if let Some(resolved) = self.resolved.take() {
-            self.inbox.put(Message::Resolved(resolved, outcomes, held));
-        }
+    /// Brings some of the answers back.
+    pub(super) fn answer(&self, part: Part) {
+        self.answered.fetch_add(part.outcomes.len(), Ordering::Relaxed);
+        self.inbox.put(Message::Resolved(Arc::clone(&self.resolved), part));
     }
 }
 
 impl Drop for WayBack {
     fn drop(&mut self) {
-        self.put(Vec::new(), Held::default());
+        if *self.answered.get_mut() < self.resolved.tickets.len() {
+            self.inbox.put(Message::Lost(Arc::clone(&self.resolved)));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::graphql::Selection;
 use crate::outcome::{Failure, Outcome};
@@ -92,22 +93,22 @@ impl Size {
     }
 }
 
-/// What of one job has been projected so far where everybody waits for it.
+/// Bytes of one job's values that the delivering task has projected itself so far. Used by that task alone.
 #[derive(Debug, Default)]
-pub(super) struct Spent(usize);
+pub(super) struct Spent(AtomicUsize);
 
 impl Spent {
     /// Whether an outcome is to be projected beside, since that takes long, or the job has taken long already.
-    pub(super) fn is_large(&mut self, cohort: &Cohort, outcome: &Outcome) -> bool {
+    pub(super) fn is_large(&self, cohort: &Cohort, outcome: &Outcome) -> bool {
         let size = size(outcome);
         self.exceeds(cohort.sum(|selection| size.of_result(selection)))
     }
 
-    fn exceeds(&mut self, bytes: usize) -> bool {
-        if bytes >= LARGE || (bytes >= REST && self.0 >= JOB) {
+    fn exceeds(&self, bytes: usize) -> bool {
+        if bytes >= LARGE || (bytes >= REST && self.0.load(Ordering::Relaxed) >= JOB) {
             return true;
         }
-        self.0 += bytes;
+        self.0.fetch_add(bytes, Ordering::Relaxed);
         false
     }
 }
@@ -158,9 +159,9 @@ mod tests {
 
     #[test]
     fn a_job_has_only_so_much_projected_where_everybody_waits() {
-        let mut spent = Spent::default();
+        let spent = Spent::default();
         assert!(spent.exceeds(LARGE) && !spent.exceeds(LARGE - 1));
-        let mut spent = Spent::default();
+        let spent = Spent::default();
         let beside = (0..1000).filter(|_| spent.exceeds(LARGE / 2)).count();
         assert_eq!(1000 - beside, JOB / (LARGE / 2));
         assert!(!spent.exceeds(REST - 1), "small ones are not worth a thread");

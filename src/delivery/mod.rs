@@ -1,7 +1,7 @@
 //! The path of an event: match, resolve once per cohort, project once per plan, push into outboxes.
 //!
 //! [`Delivery::deliver`] runs on the publisher's thread, under the order of the event's channel: it matches, reserves a
-//! place in each cohort's lane and hands jobs to the sandbox. Answers come back in any order into the inbox; one task,
+//! place in each cohort's lane and hands jobs to the sandbox. Answers come back piece by piece and in any order into the inbox; one task,
 //! [`Delivery::run`], puts them into their lanes and delivers what is next in each. A field whose resolver hangs
 //! therefore holds back its own cohorts and nobody else.
 
@@ -10,6 +10,7 @@ mod failure;
 mod inbox;
 mod large;
 mod metrics;
+mod payers;
 mod succession;
 
 use std::sync::Arc;
@@ -19,11 +20,11 @@ use crate::bus::Sequenced;
 use crate::fault;
 use crate::graphql::{Projected, Selection};
 use crate::outbox::{Payload, Pushed};
-use crate::outcome::{Failure, Job, Outcome};
+use crate::outcome::{Failure, Invocation, Job, Outcome};
 use crate::pace;
 use crate::position::Position;
 use crate::registry::{Answer, Cohort, Match, Member, Next, Payloads, Preparation, Published, Registry, Ticket, Unfit};
-use crate::sandbox::{Held, Module, Sandbox};
+use crate::sandbox::{Module, Part, Sandbox};
 use crate::supervision::caught;
 use crate::text::{foreign, foreign_error};
 pub use drain::Drain;
@@ -109,23 +110,22 @@ impl Delivery {
 
     fn submit(&self, sequenced: &Sequenced, found: Match) {
         let Match { field, module, cohorts } = found;
-        let invocations: Vec<_> = cohorts.iter().map(|cohort| cohort.invocation()).collect();
+        let payers = payers::assign(&cohorts);
+        let asked = |(cohort, payer): (&Arc<Cohort>, _)| Invocation { payer, ..cohort.invocation() };
+        let invocations: Vec<_> = cohorts.iter().zip(payers).map(asked).collect();
         self.shared.metrics.invocations.inc_by(invocations.len() as u64);
         let resolved = Resolved {
             position: sequenced.position,
             event: Arc::clone(&sequenced.event),
             module: Arc::clone(&module),
-            tickets: Vec::with_capacity(cohorts.len()),
+            tickets: Vec::new(),
             started: Instant::now(),
+            spent: Spent::default(),
         };
-        let mut way = WayBack::new(&self.shared.inbox, resolved);
-        for cohort in cohorts {
-            let ticket = cohort.reserve();
-            way.add(cohort, ticket);
-        }
+        let way = WayBack::reserve(&self.shared.inbox, resolved, cohorts);
         fault::point("submit", &sequenced.event.id);
         let job = Job { field: Arc::clone(&field.name), event: Arc::clone(&sequenced.event), invocations };
-        self.shared.sandbox.submit(&module, job, Box::new(move |outcomes, held| way.answer(outcomes, held)));
+        self.shared.sandbox.submit(&module, job, Arc::new(move |part| way.answer(part)));
     }
 
     /// Resolves once what was reached has room again: publishers wait here after each batch. A module that has much to do
@@ -166,7 +166,8 @@ impl Delivery {
     /// goes on. Returns the pushes made.
     fn handle(&self, message: Message, state: &mut State) -> usize {
         match message {
-            Message::Resolved(resolved, outcomes, held) => self.settle(resolved, outcomes, &Arc::new(held), state),
+            Message::Resolved(resolved, part) => self.settle(&resolved, part, state),
+            Message::Lost(resolved) => self.settle_lost(&resolved, state),
             Message::Projected(large) => {
                 state.large.finish();
                 let (cohort, ticket, position) = (Arc::clone(&large.cohort), large.ticket, large.answer.position);
@@ -190,36 +191,39 @@ impl Delivery {
         }
     }
 
-    /// Files the outcomes of one job into their lanes and delivers whatever is next in each. Returns the pushes made.
-    fn settle(&self, resolved: Resolved, outcomes: Vec<Outcome>, held: &Arc<Held>, state: &mut State) -> usize {
+    /// Files some outcomes of a job into their lanes and delivers whatever is next in each. Returns the pushes made.
+    fn settle(&self, resolved: &Resolved, part: Part, state: &mut State) -> usize {
         self.shared.metrics.resolve_seconds.observe(resolved.started.elapsed().as_secs_f64());
-        let Resolved { position, event, module, tickets, .. } = resolved;
-        let (mut pushes, mut spent, mut outcomes) = (0, Spent::default(), outcomes.into_iter());
-        for (cohort, ticket) in tickets {
-            // Each place of a lane is filled, also if the sandbox has lost the job.
-            let outcome = outcomes.next();
+        let Resolved { position, event, module, tickets, spent, .. } = resolved;
+        let (position, mut pushes, held) = (*position, 0, Arc::new(part.held));
+        for (place, outcome) in part.outcomes {
+            let Some((cohort, ticket)) = tickets.get(place) else { continue };
             let filed = caught("delivery", || {
                 fault::point("settle", &event.id);
                 let outcome = match outcome {
-                    Some(Outcome::Failed(failure)) => {
-                        self.shared.failures.settle(failure, &cohort.field, &module, &event)
-                    }
-                    Some(outcome) => outcome,
-                    None => Outcome::Failed(failure::internal(&cohort.field)),
+                    Outcome::Failed(failure) => self.shared.failures.settle(failure, &cohort.field, module, event),
+                    outcome => outcome,
                 };
-                let is_large = spent.is_large(&cohort, &outcome);
-                let answer = Answer { position, outcome, payloads: Payloads::default(), held: Arc::clone(held) };
+                let is_large = spent.is_large(cohort, &outcome);
+                let answer = Answer { position, outcome, payloads: Payloads::default(), held: Arc::clone(&held) };
                 if is_large {
-                    let (module, cohort) = (Arc::clone(&module), Arc::clone(&cohort));
-                    state.large.push(Large { module, cohort, ticket, answer, left: None });
+                    let (module, cohort) = (Arc::clone(module), Arc::clone(cohort));
+                    state.large.push(Large { module, cohort, ticket: *ticket, answer, left: None });
                     return 0;
                 }
-                cohort.fill(ticket, answer);
-                self.deliver_next(&cohort, &mut state.succession)
+                cohort.fill(*ticket, answer);
+                self.deliver_next(cohort, &mut state.succession)
             });
-            pushes += filed.unwrap_or_else(|| self.lose(&cohort, ticket, position, state));
+            pushes += filed.unwrap_or_else(|| self.lose(cohort, *ticket, position, state));
         }
         pushes
+    }
+
+    /// Fills each place of a lane that a job has left open with an error: the sandbox has lost the job. Places that are filled
+    /// ignore it.
+    fn settle_lost(&self, resolved: &Resolved, state: &mut State) -> usize {
+        let tickets = resolved.tickets.iter();
+        tickets.map(|(cohort, ticket)| self.lose(cohort, *ticket, resolved.position, state)).sum()
     }
 
     /// A large value has had a turn.

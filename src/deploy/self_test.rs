@@ -11,7 +11,7 @@ use super::DeployError;
 use crate::event::{Channel, Event};
 use crate::manifest::FieldManifest;
 use crate::outcome::{Invocation, Job, Outcome};
-use crate::sandbox::{Module, Sandbox};
+use crate::sandbox::{Module, Sandbox, together};
 use crate::text::{in_margin, printable};
 
 /// For how long all examples together may take: a version that is put into service waits for them, and what comes after it.
@@ -33,11 +33,12 @@ pub(super) async fn run(sandbox: &Sandbox, module: &Arc<Module>) -> Result<(), D
         if field.context {
             continue;
         }
-        let invocation = Invocation { arguments: arguments(field, &data).into(), principal: None, tenant: None };
+        let invocation =
+            Invocation { arguments: arguments(field, &data).into(), principal: None, tenant: None, payer: None };
         let event = Arc::new(event(field, example, data));
         let job = Job { field: Arc::from(field.name.as_str()), event, invocations: vec![invocation] };
         let (done, outcomes) = oneshot::channel();
-        sandbox.submit(module, job, Box::new(move |outcomes, _| drop(done.send(outcomes))));
+        sandbox.submit(module, job, together(1, move |outcomes| drop(done.send(outcomes))));
         let late = |_| failed(format!("the examples of all fields take more than {} s", PATIENCE.as_secs()));
         let outcomes = tokio::time::timeout_at(deadline, outcomes).await.map_err(late)?;
         let outcomes = outcomes.map_err(|_| DeployError::Stopping)?;

@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use super::lane::{Lane, Ticket};
+use super::payers::{Candidates, Payers};
 use super::subscription::Subscription;
 use crate::graphql::Selection;
-use crate::ids::SubscriptionId;
+use crate::ids::{ConnectionId, SubscriptionId};
 use crate::modules::Field;
 use crate::outbox::{Operation, Outbox, Payload};
 use crate::outcome::{Invocation, Outcome, Tenant};
@@ -113,6 +114,8 @@ pub struct Cohort {
     lane: Mutex<Lane<Answer>>,
     /// By selection; nearly always one.
     groups: Mutex<Vec<PlanGroup>>,
+    /// The connections of its members.
+    payers: Mutex<Payers>,
 }
 
 impl Cohort {
@@ -124,15 +127,20 @@ impl Cohort {
         principal: Arc<Principal>,
         tenant: Tenant,
     ) -> Self {
-        let (lane, groups) = (Mutex::default(), Mutex::default());
-        Self { field, arguments, arguments_json, access_key, principal, tenant, lane, groups }
+        let (lane, groups, payers) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { field, arguments, arguments_json, access_key, principal, tenant, lane, groups, payers }
     }
 
-    /// What to ask the resolver.
+    /// Connections of which one is charged for an invocation.
+    pub fn payers(&self) -> Candidates {
+        self.payers.lock().candidates()
+    }
+
+    /// What to ask the resolver, on behalf of nobody yet.
     #[must_use]
     pub fn invocation(&self) -> Invocation {
         let principal = self.field.context.then(|| Arc::clone(&self.principal));
-        Invocation { arguments: Arc::clone(&self.arguments_json), principal, tenant: self.tenant.clone() }
+        Invocation { arguments: Arc::clone(&self.arguments_json), principal, tenant: self.tenant.clone(), payer: None }
     }
 
     /// Whether the cohort may see the event: the field's whole predicate.
@@ -235,6 +243,14 @@ impl Cohort {
             group.members.values().map(move |member| (Arc::clone(&selection), member.clone())).collect::<Vec<_>>()
         };
         groups.iter().flat_map(members).collect()
+    }
+
+    pub(super) fn add_payer(&self, payer: ConnectionId) {
+        self.payers.lock().join(payer);
+    }
+
+    pub(super) fn remove_payer(&self, payer: ConnectionId) {
+        self.payers.lock().leave(payer);
     }
 
     pub(super) fn leave(&self, id: SubscriptionId) {

@@ -13,6 +13,7 @@ mod cohort;
 mod index;
 mod lane;
 mod metrics;
+mod payers;
 mod roster;
 mod subscription;
 mod swap;
@@ -27,12 +28,13 @@ use thiserror::Error;
 pub use cohort::{Answer, Cohort, Member, Next, Payloads};
 pub use lane::Ticket;
 pub use metrics::{EndReason, Metrics};
+pub use payers::Candidates;
 pub use subscription::SubscriptionGuard;
 pub use swap::{Handover, Preparation, Published, Unfit};
 
 use crate::event::Event;
 use crate::graphql::{GraphqlError, Plan};
-use crate::ids::SubscriptionId;
+use crate::ids::{ConnectionId, SubscriptionId};
 use crate::modules::{Field, Generation, Source};
 use crate::outbox::{Operation, Outbox};
 use crate::policy::TemplateError;
@@ -116,6 +118,8 @@ pub struct Subscriber {
     pub operation: Arc<Operation>,
     /// Where results go.
     pub outbox: Arc<Outbox>,
+    /// The connection that is charged for it.
+    pub payer: ConnectionId,
 }
 
 /// The cohorts of one field that an event reaches.
@@ -204,11 +208,12 @@ impl Registry {
         subscriber: Subscriber,
         position: impl Fn() -> Position,
     ) -> Result<SubscriptionGuard, SubscribeError> {
-        let Subscriber { principal, operation, outbox } = subscriber;
+        let Subscriber { principal, operation, outbox, payer } = subscriber;
         let seat = self.take_seat(principal.subject.as_ref(), kept_bytes(&plan, &source))?;
         let field = Arc::clone(&plan.field);
         let standing = Mutex::new(Standing::default());
-        let subscription = Arc::new(Subscription { id: SubscriptionId::next(), field, principal, source, standing });
+        let subscription =
+            Arc::new(Subscription { id: SubscriptionId::next(), payer, field, principal, source, standing });
         let mut planned = Some((Arc::clone(generation), plan));
         loop {
             let seen = self.shared.rosters.read().clone();
@@ -230,7 +235,7 @@ impl Registry {
                 Member { operation, outbox, since, subscription: Arc::clone(&subscription) }
             };
             let mut since = 0;
-            let live = rosters.live.join(plan, &subscription.principal, subscription.id, || {
+            let live = rosters.live.join(plan, &subscription, || {
                 since = position().offset;
                 member(since)
             })?;
@@ -238,7 +243,7 @@ impl Registry {
             let Some(((next, unserved), plan)) = rosters.next.as_ref().zip(next_plan) else { break };
             let joined = plan
                 .map_err(SubscribeError::Operation)
-                .and_then(|plan| next.join(plan, &subscription.principal, subscription.id, || member(since)));
+                .and_then(|plan| next.join(plan, &subscription, || member(since)));
             match joined {
                 Ok(place) => standing.places.push(place),
                 Err(error) => {

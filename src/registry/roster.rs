@@ -10,13 +10,11 @@ use smallvec::SmallVec;
 use super::cohort::{Cohort, Member};
 use super::index::{self, CohortKey, FieldIndex, Lease, Restrictions};
 use super::metrics::Metrics;
-use super::subscription::Place;
+use super::subscription::{Place, Subscription};
 use super::{Match, SubscribeError};
 use crate::event::{Channel, Event};
 use crate::graphql::{GraphqlError, Plan};
-use crate::ids::SubscriptionId;
 use crate::modules::{Field, Generation};
-use crate::principal::Principal;
 use crate::sandbox::{Isolation, Module};
 use crate::throttle::Throttle;
 
@@ -41,10 +39,10 @@ impl Roster {
     pub(super) fn join(
         self: &Arc<Self>,
         plan: Plan,
-        principal: &Arc<Principal>,
-        id: SubscriptionId,
+        subscription: &Subscription,
         member: impl FnOnce() -> Member,
     ) -> Result<Place, SubscribeError> {
+        let principal = &subscription.principal;
         let Plan { field, arguments, arguments_json, selection } = plan;
         let Some((field, module)) = self.generation.field(&field) else {
             let missing = GraphqlError::new(format!("no resolver serves Subscription.{field}"));
@@ -65,7 +63,7 @@ impl Roster {
             self.enter(&channel, field, module, &key, Arc::new(cohort), restrictions)
         });
         // From here on the place gives the lease back, whatever happens.
-        let place = Place::new(Arc::clone(self), channel, cohort, lease, id);
+        let place = Place::new(Arc::clone(self), channel, cohort, lease, subscription);
         place.cohort().join(selection, member);
         Ok(place)
     }

@@ -11,7 +11,7 @@ use super::index::Lease;
 use super::roster::Roster;
 use super::{EndReason, Shared};
 use crate::event::Channel;
-use crate::ids::SubscriptionId;
+use crate::ids::{ConnectionId, SubscriptionId};
 use crate::modules::Source;
 use crate::principal::Principal;
 
@@ -25,6 +25,8 @@ pub(super) struct Place {
     /// Taken by the drop alone.
     lease: Option<Lease>,
     id: SubscriptionId,
+    /// The connection that is charged for it.
+    payer: ConnectionId,
 }
 
 impl Place {
@@ -33,9 +35,11 @@ impl Place {
         channel: Channel,
         cohort: Arc<Cohort>,
         lease: Lease,
-        id: SubscriptionId,
+        subscription: &Subscription,
     ) -> Self {
-        Self { roster, channel, cohort, lease: Some(lease), id }
+        let Subscription { id, payer, .. } = *subscription;
+        cohort.add_payer(payer);
+        Self { roster, channel, cohort, lease: Some(lease), id, payer }
     }
 
     pub(super) fn cohort(&self) -> &Arc<Cohort> {
@@ -46,6 +50,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.cohort.leave(self.id);
+        self.cohort.remove_payer(self.payer);
         if let Some(lease) = self.lease.take() {
             self.roster.release(&self.channel, &self.cohort.field, lease);
         }
@@ -56,6 +61,8 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) id: SubscriptionId,
+    /// The connection that is charged for it.
+    pub(super) payer: ConnectionId,
     pub(super) field: Arc<str>,
     pub(super) principal: Arc<Principal>,
     pub(super) source: Source,

@@ -102,7 +102,7 @@ impl Preparation {
         if standing.ended || standing.cohort_in(&self.next).is_some() {
             return;
         }
-        match planned.and_then(|plan| self.next.join(plan, &subscription.principal, subscription.id, || member)) {
+        match planned.and_then(|plan| self.next.join(plan, &subscription, || member)) {
             Ok(place) => standing.places.push(place),
             Err(error) => {
                 drop(standing);

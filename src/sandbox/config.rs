@@ -11,6 +11,8 @@ pub struct Config {
     pub threads: usize,
     /// Warm instances of all modules together. Default 64, of 7 MB each at first.
     pub instances: usize,
+    /// Time after which an instance beyond the warm ones ends if it has had no work. Default: one minute.
+    pub idle: Duration,
     /// Folder of compiled modules. Default: `subcast` in `$XDG_CACHE_HOME` or `~/.cache`. It holds native code: it must
     /// belong to this user alone, and is made so.
     pub cache_dir: Option<PathBuf>,
@@ -25,7 +27,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Self { threads, instances: 64, cache_dir: None, cache_bytes: 2 << 30, compiler: None }
+        let idle = Duration::from_mins(1);
+        Self { threads, instances: 64, idle, cache_dir: None, cache_bytes: 2 << 30, compiler: None }
     }
 }
 
@@ -58,7 +61,8 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Who may meet in one instance. Default: everyone.
     pub isolation: Isolation,
-    /// Invocations that may wait for one field. Default 65,536; beyond, events are answered as overloaded.
+    /// Invocations that may wait for one field. Default 65,536, of which one connection takes three quarters at most;
+    /// beyond, events are answered as overloaded.
     pub queue: usize,
     /// For how long they may wait. Default 10 s.
     pub patience: Duration,

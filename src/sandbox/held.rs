@@ -1,7 +1,7 @@
 //! How much a module has answered that is not delivered yet.
 //!
-//! Answers leave in the order of their events, so one that takes long holds back what is answered after it; and a job is
-//! answered as a whole. What is held meanwhile is memory of the host, and guests decide how much it is.
+//! Answers leave in the order of their events, so one that takes long holds back what is answered after it. What is held
+//! meanwhile is memory of the host, and guests decide how much it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,14 +59,6 @@ impl Held {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         true
     }
-
-    /// Takes over what another one of the same module holds.
-    pub(super) fn join(&mut self, mut other: Self) {
-        *self.bytes.get_mut() += std::mem::take(other.bytes.get_mut());
-        if self.count.is_none() {
-            self.count = other.count.take();
-        }
-    }
 }
 
 impl Drop for Held {
@@ -122,13 +114,11 @@ mod tests {
         assert_eq!(refused, 0);
         let [Outcome::Failed(failure), _] = &more[..] else { panic!("{more:?}") };
         assert_eq!((failure.code.as_deref(), failure.expose), (Some("OVERLOADED"), true));
-        let mut held = Held::default();
-        held.join(first);
         drop(second);
         second = holding.take(&mut values(&[2])).0;
         assert_eq!(second.bytes.load(Ordering::Relaxed), 0, "the first is still held");
         assert!(!second.grow(2), "nor is there room for what is made of it");
-        drop((held, second));
+        drop((first, second));
         assert_eq!(holding.0.load(Ordering::Relaxed), 0);
     }
 }

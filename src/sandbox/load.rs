@@ -165,7 +165,7 @@ impl Sandbox {
             | CallError::Memory { .. }
             | CallError::Trap(_)
             | CallError::Contract(_) => LoadError::Start(error.to_string()),
-            CallError::Start(_) => LoadError::NotNow(error.to_string()),
+            CallError::Start(_) | CallError::NoRoom => LoadError::NotNow(error.to_string()),
         })
     }
 }

@@ -10,7 +10,7 @@
 //! | `state` `clock` `guest_log` | one instance's authority, budgets and output |
 //! | `instance` `call` `convert` | calling into a guest |
 //! | `piece` `queue` | what waits, and who is next |
-//! | `pool` `work` `slot` `thread` `turnstile` `room` | instances, and where they run |
+//! | `pool` `work` `idle` `slot` `thread` `turnstile` `room` | instances, and where they run |
 //! | `component` `outline` `cache` `compile` `functions` `refusals` `load` `module` | from a file to a module |
 //!
 //! Only this folder names wasmtime.
@@ -28,6 +28,7 @@ mod engine;
 mod functions;
 mod guest_log;
 mod held;
+mod idle;
 mod instance;
 mod load;
 mod metrics;
@@ -65,7 +66,7 @@ pub use held::Held;
 pub use load::LoadError;
 pub use metrics::Metrics;
 pub use module::Module;
-pub use piece::Done;
+pub use piece::{Done, Part, together};
 
 use crate::outcome::Job;
 use crate::supervision::Alarm;
@@ -76,7 +77,7 @@ use pool::Host;
 use reclaimer::Reclaimer;
 use refusals::Refusals;
 use state::State;
-use thread::Thread;
+use thread::{Command, Thread};
 
 /// Why the sandbox does not start.
 #[derive(Debug, Error)]
@@ -141,11 +142,15 @@ impl Sandbox {
         handles.push(handle);
         let host = Host {
             reclaimer,
+            idle: config.idle,
             threads: threads.into(),
             permits: Arc::new(Semaphore::new(config.instances)),
             room: Arc::default(),
             metrics: Metrics::default(),
         };
+        if let Some(thread) = host.threads.first() {
+            thread.tell(Command::Sweep(Arc::clone(&host.room)));
+        }
         let ticker = Ticker::start(&engine, alarm.clone())?;
         let mut hasher = DefaultHasher::new();
         // What is there was checked, too, so it is not checked again.
@@ -169,8 +174,8 @@ impl Sandbox {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Asks a module's resolvers. Never waits; `done` is called once with one outcome for each invocation, whatever
-    /// happens, mostly on a thread of the sandbox.
+    /// Asks a module's resolvers. Never waits; `done` is told one outcome for each invocation, whatever happens, each as
+    /// soon as it is known.
     pub fn submit(&self, module: &Module, job: Job, done: Done) {
         module.submit(job, done);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -17,6 +17,7 @@ use super::call::CallError;
 use super::config::{Isolation, Limits};
 use super::guest_log::{GuestLog, Output};
 use super::held::{Held, Holding};
+use super::idle::Slot;
 use super::instance::Instance;
 use super::metrics::Metrics;
 use super::piece::{Done, Piece};
@@ -26,16 +27,16 @@ use super::room::Room;
 use super::state::State;
 use super::thread::{Command, Thread};
 use super::turnstile::Turnstile;
-use super::work::{Idle, Slot, Work};
+use super::work::{Help, Next, Relief, Turn, Work};
 use crate::outcome::{Failure, Job, Outcome};
 use crate::throttle::Throttle;
 
-/// For how long an instance beyond the warm ones waits for work before it ends.
-const IDLE: Duration = Duration::from_mins(1);
 /// Lines per second and module about calls that were stopped.
 const STOPS_PER_SECOND: u32 = 20;
 /// For how long work may wait, with all instances busy, before another one is started.
 const RELIEF: Duration = HELP;
+/// For how long relief waits for a slot that starts, where tenants are isolated: some times of what an instance takes.
+const START: Duration = Duration::from_millis(30);
 
 /// See the module.
 pub(super) struct Pool {
@@ -59,6 +60,8 @@ pub(super) struct Host {
     pub(super) permits: Arc<Semaphore>,
     pub(super) room: Arc<Room>,
     pub(super) reclaimer: Reclaimer,
+    /// Time after which an instance beyond the warm ones ends if it has had no work.
+    pub(super) idle: Duration,
     pub(super) metrics: Metrics,
 }
 
@@ -71,8 +74,9 @@ impl Pool {
         log: Arc<GuestLog>,
         fields: &[Arc<str>],
     ) -> Result<Arc<Self>, Full> {
-        let queues = Queues::new(fields, &limits);
-        let work = Mutex::new(Work::new(queues));
+        // One instance for each thread is kept although there is nothing to do.
+        let warm = host.threads.len().min(limits.instances);
+        let work = Mutex::new(Work::new(Queues::new(fields, &limits), &limits, warm));
         let pool = Arc::new(Self {
             pre,
             limits,
@@ -86,13 +90,8 @@ impl Pool {
         if !pool.grow() {
             return Err(Full);
         }
-        while pool.work.lock().slots < pool.warm() && pool.grow() {}
+        while pool.work.lock().slots < warm && pool.grow() {}
         Ok(pool)
-    }
-
-    /// Instances that are kept although there is nothing to do: one for each thread.
-    fn warm(&self) -> usize {
-        self.host.threads.len().min(self.limits.instances)
     }
 
     /// Queues a job. Never waits: beyond its bounds the job is answered as overloaded.
@@ -113,72 +112,64 @@ impl Pool {
             drop(work);
             return drop(piece);
         }
-        if let Err((piece, refusal)) = work.queues.push(field, piece, now) {
-            drop(work);
-            return match refusal {
-                Refusal::Full => self.shed(piece),
-                Refusal::SwitchedOff => self.cut(piece),
-            };
+        let (help, pushed) = work.submit(field, piece, now);
+        drop(work);
+        self.give(help);
+        match pushed {
+            Ok(()) => {}
+            Err((piece, Refusal::Full)) => self.shed(piece),
+            Err((piece, Refusal::SwitchedOff)) => self.cut(piece),
         }
-        self.call_for_help(work);
     }
 
-    /// Wakes an idle slot if there is work that it could take, or sees to it that one is started if none is idle.
-    fn call_for_help(self: &Arc<Self>, mut work: MutexGuard<'_, Work>) {
-        if !work.queues.has_work() {
-            return;
-        }
-        let next = match self.limits.isolation {
-            Isolation::Shared | Isolation::PerCall => work.least_busy(),
-            Isolation::PerTenant => work.most_fitting(Instant::now(), self.may_grow(&work)),
-        };
-        if let Some(place) = next {
-            let slot = work.wakes(place);
-            drop(work);
-            slot.wake.notify_one();
-            if slot.thread.load().0 > 0 {
-                // Whoever computes there is to give way now, and not only at the next tick: that may come milliseconds
-                // late where cores are short.
-                self.pre.engine().increment_epoch();
-            }
-        } else if !work.relief && (self.may_grow(&work) || !work.idle.is_empty()) {
-            work.relief = true;
-            drop(work);
-            if let Some(thread) = self.calmest_thread() {
-                thread.tell(Command::Relieve(Arc::clone(self)));
+    fn give(self: &Arc<Self>, help: Help) {
+        match help {
+            Help::None => {}
+            Help::Wake(slot) => self.wake(&slot),
+            Help::Relieve => {
+                let told = self.calmest_thread().is_some_and(|thread| thread.tell(Command::Relieve(Arc::clone(self))));
+                if !told {
+                    self.work.lock().relief_failed();
+                }
             }
         }
     }
 
-    fn may_grow(&self, work: &Work) -> bool {
-        work.slots < self.limits.instances
+    fn wake(&self, slot: &Slot) {
+        slot.wake.notify_one();
+        if slot.thread.load().0 > 0 {
+            // Whoever computes there is to give way now, and not only at the next tick: that may come milliseconds late
+            // where cores are short.
+            self.pre.engine().increment_epoch();
+        }
     }
 
     fn calmest_thread(&self) -> Option<&Arc<Thread>> {
         self.host.threads.iter().min_by_key(|thread| thread.load())
     }
 
-    /// Starts another instance if work still waits after a moment. A tenant that has no instance is not made to wait.
+    /// Sees to it that what waits is worked on: starts another instance if work still waits after a moment, or wakes a
+    /// slot for it. Ends when nothing waits that a slot could do soon.
     pub(super) async fn relieve(self: &Arc<Self>) {
-        let per_tenant = self.limits.isolation == Isolation::PerTenant;
-        let is_fit = |work: &Work| work.queues.fit(&Bond::Free, Instant::now()).is_some();
-        if !per_tenant || !is_fit(&self.work.lock()) {
-            tokio::time::sleep(RELIEF).await;
-        }
-        let needed = {
-            let mut work = self.work.lock();
-            work.relief = false;
-            let wanted = if per_tenant { is_fit(&work) && work.starting == 0 } else { work.idle.is_empty() };
-            !work.closed && wanted && work.queues.has_work() && self.may_grow(&work)
-        };
-        let grown = needed && self.grow();
-        if per_tenant && !grown {
-            // No room for another one: the instance that nobody has needed for the longest time is replaced.
-            let mut work = self.work.lock();
-            if let Some(place) = work.most_fitting(Instant::now(), false) {
-                let slot = work.wakes(place);
-                drop(work);
-                slot.wake.notify_one();
+        let mut pause = if self.work.lock().relief_waits(Instant::now()) { RELIEF } else { Duration::ZERO };
+        loop {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            pause = RELIEF;
+            let mut relief = self.work.lock().relieve(Instant::now());
+            if matches!(relief, Relief::Grow) {
+                if self.grow() {
+                    // An instance of another tenant is not replaced for a tenant whose own one starts.
+                    pause = if self.limits.isolation == Isolation::PerTenant { START } else { RELIEF };
+                } else {
+                    relief = self.work.lock().replace(Instant::now());
+                }
+            }
+            match relief {
+                Relief::Over => return,
+                Relief::Again | Relief::Grow => {}
+                Relief::Wake(slot) => self.wake(&slot),
             }
         }
     }
@@ -238,54 +229,39 @@ impl Pool {
     /// The next batch for a slot; waits for one. `None`: the slot is to end.
     pub(super) async fn next(self: &Arc<Self>, slot: &Arc<Slot>, bond: &mut Bond) -> Option<Batch> {
         loop {
-            let expired = {
-                let mut work = self.work.lock();
-                if work.closed {
-                    return None;
-                }
-                let idle = work.idle.len();
-                let taken = work.queues.take(bond, idle, Instant::now());
-                if let Some(batch) = taken.batch {
-                    self.host.room.changed();
-                    if idle > 0 || *bond != Bond::Anyone {
-                        self.call_for_help(work);
-                    } else {
-                        drop(work);
-                    }
-                    for piece in taken.expired {
-                        self.shed(piece);
-                    }
-                    return Some(batch);
-                }
-                work.idle.push(Idle { slot: Arc::clone(slot), bond: bond.clone() });
-                if *bond != Bond::Anyone {
-                    // What was not for this one may be for another one, which nobody has woken yet.
-                    self.call_for_help(work);
-                }
-                taken.expired
-            };
+            let Turn { next, expired, help } = self.work.lock().next(slot, bond, Instant::now());
+            if matches!(next, Next::Work(_)) || !expired.is_empty() {
+                self.host.room.changed();
+            }
+            self.give(help);
             for piece in expired {
                 self.shed(piece);
             }
-            if timeout(IDLE, slot.wake.notified()).await.is_err() && self.may_end(slot) {
+            match next {
+                Next::Work(batch) => return Some(batch),
+                Next::End => return None,
+                Next::Wait => {}
+            }
+            if timeout(self.host.idle, slot.wake.notified()).await.is_err() && self.work.lock().may_end(slot) {
                 return None;
             }
         }
     }
 
-    /// Whether an idle slot may end: it was not given work in the meantime, and enough others are left.
-    fn may_end(&self, slot: &Arc<Slot>) -> bool {
-        let mut work = self.work.lock();
-        let place = work.idle.iter().position(|idle| Arc::ptr_eq(&idle.slot, slot));
-        if let Some(place) = place {
-            work.idle.remove(place);
+    /// Answers what has waited for too long. Called now and then, since slots look only when they have nothing to do.
+    pub(super) fn sweep(&self) {
+        let expired = self.work.lock().queues.sweep(Instant::now());
+        // Also if none has expired: a field that does not keep up is not waited for.
+        self.host.room.changed();
+        for piece in expired {
+            self.shed(piece);
         }
-        place.is_some() && work.slots > self.warm()
     }
 
     /// A batch has ended.
     pub(super) fn finish(self: &Arc<Self>, running: &Running, outcome: Finished, now: Instant) {
-        let Consequence { switched, cut } = self.work.lock().queues.finish(running, outcome, now);
+        let (help, Consequence { switched, cut }) = self.work.lock().finish(running, outcome, now);
+        self.give(help);
         self.host.room.changed();
         if let Some(switched) = switched {
             self.switched(running, switched);
@@ -312,23 +288,23 @@ impl Pool {
     }
 
     /// The slot's instance is gone, or fresh: it is bound to nobody.
-    pub(super) fn release(&self, bond: &mut Bond) {
+    pub(super) fn release(self: &Arc<Self>, bond: &mut Bond) {
         if *bond != Bond::Anyone {
-            self.work.lock().queues.release(bond);
+            let help = self.work.lock().release(bond, Instant::now());
+            self.give(help);
         }
     }
 
     /// A slot has ended.
-    pub(super) fn leave(&self, slot: &Slot, bond: &mut Bond) {
+    pub(super) fn leave(self: &Arc<Self>, slot: &Slot, bond: &mut Bond) {
         slot.thread.instances.fetch_sub(1, Ordering::Relaxed);
-        let mut work = self.work.lock();
-        work.slots -= 1;
-        work.queues.release(bond);
+        let help = self.work.lock().leave(slot, bond, Instant::now());
+        self.give(help);
     }
 
     /// Answers a piece whose field is switched off.
     fn cut(&self, piece: Piece) {
-        self.host.metrics.switched_off.inc_by(piece.invocations.len() as u64);
+        self.host.metrics.switched_off.inc_by(piece.len() as u64);
         piece.fail(&Failure {
             message: "The resolver of this field is switched off for a moment because it kept failing".to_owned(),
             code: Some("CIRCUIT_OPEN".to_owned()),
@@ -339,7 +315,7 @@ impl Pool {
 
     /// Answers a piece that there is no room for.
     fn shed(&self, piece: Piece) {
-        self.host.metrics.shed.inc_by(piece.invocations.len() as u64);
+        self.host.metrics.shed.inc_by(piece.len() as u64);
         piece.fail(&Failure {
             message: "The resolver of this field does not keep up; this event was not resolved".to_owned(),
             code: Some("OVERLOADED".to_owned()),
@@ -387,11 +363,10 @@ impl Pool {
                     self.host.metrics.circuit_closed(self.log.module(), field);
                 }
             }
-            work.closed = true;
-            (work.queues.clear(), std::mem::take(&mut work.idle))
+            work.close()
         };
         drop(pieces);
-        for Idle { slot, .. } in idle {
+        for slot in idle {
             slot.wake.notify_one();
         }
         self.host.room.changed();

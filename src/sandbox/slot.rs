@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::call::{CallError, Question, Request};
+use super::idle::Slot;
 use super::instance::{Instance, Retirement};
 use super::piece::Piece;
 use super::pool::Pool;
 use super::queue::{Batch, Bond, Finished, Running};
 use super::thread::{CALL, START, Thread};
-use super::work::Slot;
 use crate::fault;
 use crate::outcome::{Outcome, Tenant};
 use crate::text::foreign_error;
@@ -52,7 +52,7 @@ pub(super) async fn serve(pool: &Arc<Pool>, thread: &Arc<Thread>, permit: OwnedS
 
 /// Given back however the slot ends.
 struct Seat<'a> {
-    pool: &'a Pool,
+    pool: &'a Arc<Pool>,
     slot: &'a Slot,
     bond: Bond,
     _permit: OwnedSemaphorePermit,
@@ -146,7 +146,7 @@ impl Worker<'_> {
         running.finish(finished, now);
         let mut outcomes = outcomes.into_iter();
         for piece in pieces {
-            let own = piece.invocations.len().min(outcomes.len());
+            let own = piece.len().min(outcomes.len());
             let held = self.pool.hold(&mut outcomes.as_mut_slice()[..own]);
             piece.answer(&mut outcomes, held);
         }
@@ -237,7 +237,5 @@ fn same_tenant<'a>(questions: &[Question<'a>]) -> Option<&'a Tenant> {
 }
 
 fn questions(pieces: &[Piece]) -> impl Iterator<Item = Question<'_>> {
-    pieces
-        .iter()
-        .flat_map(|piece| piece.invocations.iter().map(|invocation| Question { event: &piece.event, invocation }))
+    pieces.iter().flat_map(|piece| piece.invocations().map(|invocation| Question { event: &piece.event, invocation }))
 }

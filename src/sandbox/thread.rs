@@ -17,12 +17,12 @@ use super::config::Limits;
 use super::guest_log::Output;
 use super::instance::Instance;
 use super::pool::Pool;
+use super::room::Room;
 use super::slot;
 use super::state::State;
 use crate::manifest::Manifest;
 use crate::pace;
 use crate::supervision::{self, Alarm};
-use crate::text::foreign_error;
 
 /// Commands that may wait for one thread. There is one per new instance and per loaded module.
 const COMMANDS: usize = 1_024;
@@ -33,6 +33,8 @@ const NICENESS: i32 = 4;
 pub(super) const CALL: usize = 2;
 /// An instance that is being started: it gives way soon.
 pub(super) const START: usize = 1;
+/// How often queues are looked through for what has waited for too long: so late it may be answered.
+const SWEEP: Duration = Duration::from_millis(100);
 /// For how long the instances of a thread may take to end on shutdown. No call takes longer than its wall time.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -42,6 +44,8 @@ pub(super) enum Command {
     Serve(Arc<Pool>, OwnedSemaphorePermit),
     /// See whether the pool still waits after a moment, and if so, get it another instance.
     Relieve(Arc<Pool>),
+    /// Answer what has waited for too long in any pool, for as long as the thread runs.
+    Sweep(Arc<Room>),
     /// Start a module once and ask what it is.
     Describe {
         pre: ResolverPre<State>,
@@ -91,6 +95,13 @@ impl Thread {
         Ok((thread, handle))
     }
 
+    /// One that nobody runs.
+    #[cfg(test)]
+    pub(super) fn absent() -> Arc<Self> {
+        let (commands, _) = mpsc::channel(1);
+        Arc::new(Self { commands, instances: AtomicUsize::new(0), busy: AtomicUsize::new(0) })
+    }
+
     /// Hands a command over; false if the thread has too many or has ended.
     pub(super) fn tell(&self, command: Command) -> bool {
         self.commands.try_send(command).is_ok()
@@ -135,6 +146,12 @@ async fn run(thread: Arc<Thread>, inbox: &mut mpsc::Receiver<Command>, stopping:
                 Some(Command::Relieve(pool)) => {
                     tasks.spawn_local(async move { pool.relieve().await });
                 }
+                Some(Command::Sweep(room)) => {
+                    let stopping = stopping.clone();
+                    tasks.spawn_local(async move {
+                        stopping.run_until_cancelled(sweep(room)).await;
+                    });
+                }
                 Some(Command::Describe { pre, limits, output, place, reply }) => {
                     tasks.spawn_local(async move {
                         let described = match Instance::start(&pre, limits, output, &Arc::default()).await {
@@ -156,6 +173,15 @@ async fn run(thread: Arc<Thread>, inbox: &mut mpsc::Receiver<Command>, stopping:
     });
     if ended.await.is_err() {
         tracing::warn!("calls were still running when the sandbox stopped");
+    }
+}
+
+async fn sweep(room: Arc<Room>) {
+    let mut pace = tokio::time::interval(SWEEP);
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        pace.tick().await;
+        room.pools().iter().for_each(|pool| pool.sweep());
     }
 }
 

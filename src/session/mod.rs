@@ -496,7 +496,8 @@ impl Session {
             return;
         }
         let operation = Arc::new(Operation::new(id.clone()));
-        let subscriber = Subscriber { principal, operation: Arc::clone(&operation), outbox: Arc::clone(&self.outbox) };
+        let (outbox, payer) = (Arc::clone(&self.outbox), self.id);
+        let subscriber = Subscriber { principal, operation: Arc::clone(&operation), outbox, payer };
         let field = Arc::clone(&plan.field);
         match registry.subscribe(generation, plan, source, subscriber, || bus.position()) {
             Ok(guard) => {

@@ -1,10 +1,14 @@
 //! Who may meet in one instance: secrets that one call leaves behind, and what others find of them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use subcast::outcome::Outcome;
 use subcast::sandbox::{Isolation, Limits};
+use tokio::time::timeout;
 
+use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::guests;
 use crate::support::host::Host;
@@ -137,6 +141,60 @@ async fn a_flood_of_one_tenant_does_not_starve_another() {
     }
     let replaced = bench.metric("instances_retired_total", "tenant");
     assert!((1..=20).contains(&replaced), "{replaced}");
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_whose_call_takes_long_does_not_hold_back_the_answers_of_others() {
+    let wall = Duration::from_mins(1);
+    let limits = Limits { isolation: Isolation::PerTenant, instances: 2, wall, ..Limits::default() };
+    let bench = Bench::start("isolation", 2, limits).await;
+    let tenants = [Some("a"), Some("slow"), Some("b"), Some("c"), Some("slow")];
+    let mut parts = bench.parts("dawdles", &json!({"seq": 1, "seconds": {"slow": 4}}), &tenants);
+    let mut order = Vec::new();
+    while let Some(part) = timeout(PATIENCE, parts.recv()).await.expect("all parts in time") {
+        for (place, outcome) in part {
+            assert_eq!(value(&outcome)["seq"], 1);
+            order.push(place);
+        }
+    }
+    order[..3].sort_unstable();
+    assert_eq!(order, [0, 2, 3, 1, 4], "the slow tenant's come last");
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_waited_too_long_is_told_so_while_every_instance_is_busy() {
+    for isolation in [Isolation::Shared, Isolation::PerTenant] {
+        let (wall, patience) = (Duration::from_mins(1), Duration::from_millis(300));
+        let limits = Limits { isolation, instances: 1, wall, patience, ..Limits::default() };
+        let bench = Bench::start("isolation", 1, limits).await;
+        let data = json!({"seq": 1, "seconds": {"slow": 5}});
+        let slow = bench.submit("dawdles", &data, &[Some("slow")]);
+        let quick: Vec<_> = (0..40).map(|_| bench.submit("dawdles", &data, &[Some("quick")])).collect();
+        for job in quick {
+            let Outcome::Failed(failure) = &answer(job).await[0] else { panic!("it had no instance") };
+            assert_eq!(failure.code.as_deref(), Some("OVERLOADED"), "{failure:?}");
+        }
+        assert_eq!(bench.metric("invocations_shed_total", ""), 40);
+        assert_eq!(value(&answer(slow).await[0])["seq"], 1, "{isolation:?}: it was still being worked on");
+        bench.sandbox.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publishers_are_told_when_all_that_they_wait_for_has_expired() {
+    let (wall, patience) = (Duration::from_mins(1), Duration::from_millis(100));
+    let limits = Limits { instances: 1, wall, patience, ..Limits::default() };
+    let bench = Bench::start("isolation", 1, limits).await;
+    let slow = bench.submit("dawdles", &json!({"seq": 1, "seconds": {"slow": 5}}), &[Some("slow")]);
+    let waiting = bench.submit("dawdles", &json!({"seq": 1, "seconds": {}}), &vec![None; 2_000]);
+    let began = Instant::now();
+    bench.sandbox.ready(&[Arc::clone(&bench.module)]).await;
+    // They wait for two seconds at most, whatever happens.
+    assert!(began.elapsed() < Duration::from_millis(1_700), "{:?}", began.elapsed());
+    assert!(answer(waiting).await.iter().all(|outcome| matches!(outcome, Outcome::Failed(_))));
+    assert_eq!(value(&answer(slow).await[0])["seq"], 1);
     bench.sandbox.shutdown().await;
 }
 

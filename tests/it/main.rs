@@ -27,6 +27,7 @@ mod log;
 mod order;
 mod publish;
 mod registry_model;
+mod slots;
 mod subscribe;
 mod supervision;
 mod support;

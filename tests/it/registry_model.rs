@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
 use subcast::event::{Channel, Event};
 use subcast::graphql;
-use subcast::ids::OperationId;
+use subcast::ids::{ConnectionId, OperationId};
 use subcast::modules::{Generation, Request};
 use subcast::outbox::{Item, Limits, Operation, Outbox, Payload, SlowConsumer};
 use subcast::outcome::Outcome;
@@ -236,7 +236,12 @@ impl<'a> World<'a> {
         let limits = Limits { messages: 10_000, bytes: 1 << 20, policy: SlowConsumer::Close };
         let outbox = Arc::new(Outbox::new(limits));
         let operation = Arc::new(Operation::new(OperationId::new(&self.all.len().to_string())));
-        let subscriber = Subscriber { principal: wish.principal(), operation, outbox: Arc::clone(&outbox) };
+        let subscriber = Subscriber {
+            principal: wish.principal(),
+            operation,
+            outbox: Arc::clone(&outbox),
+            payer: ConnectionId::next(),
+        };
         let position = || Position { epoch: 1, offset: self.offset.get() };
         match self.registry.subscribe(&generation, plan, source, subscriber, position) {
             Ok(guard) => {

@@ -325,7 +325,7 @@ pub(super) static SECTIONS: &[Section] = &[
             key(
                 "queue",
                 Within("65536"),
-                "Invocations that may wait for one field. Beyond, events are answered with OVERLOADED. Where tenants are isolated, none ever takes all of it.",
+                "Invocations that may wait for one field. Beyond, events are answered with OVERLOADED. One connection, or where tenants are isolated one tenant, never takes all of it.",
             ),
             key(
                 "patience",

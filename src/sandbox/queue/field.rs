@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::config::{Isolation, Limits};
 use super::super::piece::Piece;
 use super::circuit::{Circuit, Switched};
+use super::line::Line;
 use super::lines::Lines;
 use super::{Bounds, Finished};
 use crate::outcome::Tenant;
@@ -14,6 +15,9 @@ use crate::outcome::Tenant;
 const BATCH: usize = 64;
 /// A batch is not split among idle instances into parts smaller than this.
 const SHARE: usize = 16;
+
+/// Time of a batch while some connections have more waiting than others, so that one that has little waits for little.
+const UNEVEN_BATCH: Duration = Duration::from_micros(300);
 
 /// Invocations that may wait while the field is on probation: each of them may take the whole CPU time of a call.
 const WAITING_ON_PROBATION: usize = 256;
@@ -34,6 +38,8 @@ pub(super) struct FieldQueue {
     pub(super) lines: Lines,
     /// In `lines`.
     pub(super) invocations: usize,
+    /// No piece has waited since before this; `None` if none waits.
+    oldest: Option<Instant>,
     /// Batches that are running now.
     pub(super) running: usize,
     /// Good calls still to be made; 0: not on probation.
@@ -50,6 +56,7 @@ impl FieldQueue {
             name: Arc::clone(name),
             lines: if limits.isolation == Isolation::PerTenant { Lines::each() } else { Lines::one() },
             invocations: 0,
+            oldest: None,
             running: 0,
             probation: 0,
             circuit: Circuit::default(),
@@ -62,58 +69,75 @@ impl FieldQueue {
         self.probation > 0
     }
 
-    /// Whether there is room for the piece.
-    pub(super) fn has_room(&self, piece: &Piece, bounds: &Bounds) -> bool {
-        let most = if self.on_probation() { bounds.waiting.min(WAITING_ON_PROBATION) } else { bounds.waiting };
-        self.invocations == 0 || self.lines.admits(piece, most.saturating_sub(self.invocations))
-    }
-
-    pub(super) fn push(&mut self, piece: Piece) {
-        self.invocations += piece.invocations.len();
-        self.lines.push(piece);
-    }
-
-    /// Takes out what has waited for too long in the line that is next; those behind it have their turn later.
-    pub(super) fn expire(&mut self, bounds: &Bounds, now: Instant, expired: &mut Vec<Piece>) {
-        loop {
-            let next = self.lines.tenants().next().cloned();
-            let Some(tenant) = next else { return };
-            if !self.expire_line(&tenant, bounds, now, expired) {
-                return;
-            }
+    /// Queues a piece, apart from those invocations for which there is no room. Any job may wait alone.
+    pub(super) fn push(&mut self, mut piece: Piece, bounds: &Bounds) -> Option<Piece> {
+        let mut refused = None;
+        if self.invocations > 0 {
+            let most = if self.on_probation() { bounds.waiting.min(WAITING_ON_PROBATION) } else { bounds.waiting };
+            refused = self.lines.refuse(&mut piece, most.saturating_sub(self.invocations));
         }
+        if piece.len() > 0 {
+            self.invocations += piece.len();
+            self.oldest.get_or_insert(piece.enqueued);
+            self.lines.push(piece);
+        }
+        refused
     }
 
-    /// The same for the line of this tenant; true if nothing is left in it.
-    pub(super) fn expire_line(
+    /// Takes out what has waited for too long. Costs a comparison, unless something has.
+    pub(super) fn expire(&mut self, bounds: &Bounds, now: Instant, expired: &mut Vec<Piece>) {
+        let Some(before) = self.expired_before(bounds, now) else { return };
+        if self.oldest.is_none_or(|oldest| oldest >= before) {
+            return;
+        }
+        let already = expired.len();
+        self.lines.expire(before, expired);
+        self.invocations -= expired[already..].iter().map(Piece::len).sum::<usize>();
+        self.oldest = self.lines.oldest();
+    }
+
+    /// Sees whether the field keeps up, by the piece that waits for the longest time.
+    pub(super) fn look_back(&mut self, now: Instant) {
+        let lags = |oldest: Option<Instant>, since: Duration| {
+            oldest.is_some_and(|oldest| now.saturating_duration_since(oldest) > since)
+        };
+        // What is kept may be older than what waits.
+        if lags(self.oldest, LAGGING / 2) {
+            self.oldest = self.lines.oldest();
+        }
+        self.lagging = lags(self.oldest, if self.lagging { LAGGING / 2 } else { LAGGING });
+    }
+
+    fn expired_before(&self, bounds: &Bounds, now: Instant) -> Option<Instant> {
+        let patience = if self.on_probation() { bounds.patience.min(PATIENCE_ON_PROBATION) } else { bounds.patience };
+        now.checked_sub(patience)
+    }
+
+    /// The next batch of this tenant, while `idle` instances have nothing to do. Empty if all of it has waited for too long.
+    pub(super) fn take(
         &mut self,
         tenant: &Tenant,
+        idle: usize,
         bounds: &Bounds,
         now: Instant,
         expired: &mut Vec<Piece>,
-    ) -> bool {
-        let patience = if self.on_probation() { bounds.patience.min(PATIENCE_ON_PROBATION) } else { bounds.patience };
-        let (Some(before), Some(line)) = (now.checked_sub(patience), self.lines.line_mut(tenant)) else { return false };
-        let count = line.invocations;
-        line.expire(before, expired);
-        self.invocations -= count - line.invocations;
-        let empty = line.pieces.is_empty();
-        if empty {
-            self.lines.served(tenant);
-        }
-        empty
-    }
-
-    /// The next batch of this tenant, while `idle` instances have nothing to do.
-    pub(super) fn take(&mut self, tenant: &Tenant, idle: usize, bounds: &Bounds, now: Instant) -> Vec<Piece> {
-        let quota = self.quota(tenant, idle, bounds);
+    ) -> Vec<Piece> {
+        let (quota, before) = (self.quota(tenant, idle, bounds), self.expired_before(bounds, now));
         let Some(line) = self.lines.line_mut(tenant) else { return Vec::new() };
-        let waited = line.pieces.front().map_or(Duration::ZERO, |piece| now.duration_since(piece.enqueued));
-        self.lagging = waited > if self.lagging { LAGGING / 2 } else { LAGGING };
-        let count = line.invocations;
-        let pieces = line.take(quota);
+        let (count, is_exact) = (line.invocations, line.has_one_payer());
+        let pieces = line.take(quota, before, expired);
         self.invocations -= count - line.invocations;
-        self.running += 1;
+        let oldest = pieces.iter().map(|piece| piece.enqueued).min();
+        let waited = oldest.map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest));
+        if waited > LAGGING {
+            self.lagging = true;
+        } else if (is_exact || self.invocations == 0) && waited <= LAGGING / 2 {
+            self.lagging = false;
+        }
+        if self.invocations == 0 {
+            self.oldest = None;
+        }
+        self.running += usize::from(!pieces.is_empty());
         self.lines.served(tenant);
         pieces
     }
@@ -124,8 +148,10 @@ impl FieldQueue {
             return 1;
         }
         let Some(cost) = self.cost.filter(|_| !self.on_probation()) else { return 1 };
-        let affordable = bounds.batch_cpu.as_nanos() / cost.as_nanos().max(1);
-        let waiting = self.lines.line(tenant).map_or(0, |line| line.invocations);
+        let line = self.lines.line(tenant);
+        let time = if line.is_none_or(Line::is_even) { bounds.batch_time } else { bounds.batch_time.min(UNEVEN_BATCH) };
+        let affordable = time.as_nanos() / cost.as_nanos().max(1);
+        let waiting = line.map_or(0, |line| line.invocations);
         let share = waiting.div_ceil(idle + 1).max(SHARE);
         usize::try_from(affordable).unwrap_or(BATCH).clamp(1, BATCH).min(share)
     }
@@ -156,7 +182,7 @@ impl FieldQueue {
 
     /// Takes everything out.
     pub(super) fn clear(&mut self) -> Vec<Piece> {
-        self.invocations = 0;
+        (self.invocations, self.oldest) = (0, None);
         self.lines.clear()
     }
 }

@@ -1,51 +1,11 @@
 //! What waits for one field: a line, or one for each tenant, which take turns.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::super::piece::Piece;
+use super::line::Line;
 use crate::outcome::Tenant;
-
-/// Pieces in the order in which they came.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    pub(super) pieces: VecDeque<Piece>,
-    /// In `pieces`.
-    pub(super) invocations: usize,
-    /// When its turn is, among the lines of its field.
-    turn: u64,
-}
-
-impl Line {
-    /// Cuts off up to `quota` invocations.
-    pub(super) fn take(&mut self, mut quota: usize) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        while quota > 0
-            && let Some(front) = self.pieces.front_mut()
-        {
-            let fits = front.invocations.len() <= quota;
-            let piece = if fits { self.pieces.pop_front() } else { Some(front.split_front(quota)) };
-            let Some(piece) = piece else { break };
-            quota -= piece.invocations.len().min(quota);
-            self.invocations -= piece.invocations.len();
-            pieces.push(piece);
-        }
-        pieces
-    }
-
-    /// Takes out what came before this time.
-    pub(super) fn expire(&mut self, before: Instant, expired: &mut Vec<Piece>) {
-        while let Some(piece) = self.pieces.pop_front_if(|piece| piece.enqueued < before) {
-            self.invocations -= piece.invocations.len();
-            expired.push(piece);
-        }
-    }
-
-    fn push(&mut self, piece: Piece) {
-        self.invocations += piece.invocations.len();
-        self.pieces.push_back(piece);
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -70,14 +30,19 @@ impl Lines {
         Self::Each { lines: HashMap::new(), turns: BTreeMap::new(), next_turn: 0 }
     }
 
-    /// Whether a piece may join while `free` places are left of the field's. With several lines, each may be as long as
+    /// Cuts off what may not wait while `free` places are left of the field's. With several lines, each may be as long as
     /// what is left to all: a tenant that floods leaves room to others, however many of its kind there are.
-    pub(super) fn admits(&self, piece: &Piece, free: usize) -> bool {
-        let waits = match self {
-            Self::One(_) => 0,
-            Self::Each { lines, .. } => lines.get(&piece.tenant()).map_or(0, |line| line.invocations),
-        };
-        waits + piece.invocations.len() <= free
+    pub(super) fn refuse(&self, piece: &mut Piece, free: usize) -> Option<Piece> {
+        match self {
+            Self::One(line) => line.refuse(piece, free),
+            Self::Each { lines, .. } => {
+                let line = lines.get(&piece.tenant());
+                if line.map_or(0, |line| line.invocations) + piece.len() > free {
+                    return piece.split_if(|_| true);
+                }
+                line.and_then(|line| line.refuse(piece, free))
+            }
+        }
     }
 
     pub(super) fn push(&mut self, piece: Piece) {
@@ -86,7 +51,7 @@ impl Lines {
             Self::Each { lines, turns, next_turn } => {
                 let tenant = piece.tenant();
                 let line = lines.entry(tenant.clone()).or_default();
-                if line.pieces.is_empty() {
+                if line.is_empty() {
                     line.turn = *next_turn;
                     turns.insert(*next_turn, tenant);
                     *next_turn += 1;
@@ -98,7 +63,7 @@ impl Lines {
 
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Self::One(line) => line.pieces.is_empty(),
+            Self::One(line) => line.is_empty(),
             Self::Each { lines, .. } => lines.is_empty(),
         }
     }
@@ -106,7 +71,7 @@ impl Lines {
     /// The tenants that wait, in the order of their turns. Where tenants do not matter, there is one.
     pub(super) fn tenants(&self) -> impl Iterator<Item = &Tenant> {
         let (one, each) = match self {
-            Self::One(line) => ((!line.pieces.is_empty()).then_some(&None), None),
+            Self::One(line) => ((!line.is_empty()).then_some(&None), None),
             Self::Each { turns, .. } => (None, Some(turns.values())),
         };
         one.into_iter().chain(each.into_iter().flatten())
@@ -114,7 +79,7 @@ impl Lines {
 
     pub(super) fn line(&self, tenant: &Tenant) -> Option<&Line> {
         match self {
-            Self::One(line) => (!line.pieces.is_empty()).then_some(line),
+            Self::One(line) => (!line.is_empty()).then_some(line),
             Self::Each { lines, .. } => lines.get(tenant),
         }
     }
@@ -131,7 +96,7 @@ impl Lines {
         let Self::Each { lines, turns, next_turn } = self else { return };
         let Some(line) = lines.get_mut(tenant) else { return };
         let entry = turns.remove(&line.turn);
-        if line.pieces.is_empty() {
+        if line.is_empty() {
             lines.remove(tenant);
         } else if let Some(entry) = entry {
             line.turn = *next_turn;
@@ -140,16 +105,35 @@ impl Lines {
         }
     }
 
+    /// Takes out what came before this time, in all lines.
+    pub(super) fn expire(&mut self, before: Instant, expired: &mut Vec<Piece>) {
+        match self {
+            Self::One(line) => line.expire(before, expired),
+            Self::Each { lines, turns, .. } => lines.retain(|_, line| {
+                line.expire(before, expired);
+                if line.is_empty() {
+                    turns.remove(&line.turn);
+                }
+                !line.is_empty()
+            }),
+        }
+    }
+
+    /// Since when the oldest piece waits. Looks at all of them.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        match self {
+            Self::One(line) => line.oldest(),
+            Self::Each { lines, .. } => lines.values().filter_map(Line::oldest).min(),
+        }
+    }
+
     /// Takes everything out.
     pub(super) fn clear(&mut self) -> Vec<Piece> {
         match self {
-            Self::One(line) => {
-                line.invocations = 0;
-                std::mem::take(&mut line.pieces).into()
-            }
+            Self::One(line) => line.clear(),
             Self::Each { lines, turns, .. } => {
                 turns.clear();
-                std::mem::take(lines).into_values().flat_map(|line| line.pieces).collect()
+                std::mem::take(lines).into_values().flat_map(|mut line| line.clear()).collect()
             }
         }
     }

@@ -1,11 +1,13 @@
+mod payers;
 mod tenants;
 
 use super::circuit::{PAUSE, STRIKES};
 use super::field::{LAGGING, PROBATION};
 use super::*;
 use crate::event::{Channel, Event};
-use crate::outcome::{Invocation, Job, Outcome};
+use crate::outcome::{Invocation, Job, Outcome, Payer};
 use crate::sandbox::held::Held;
+use crate::sandbox::piece::{Part, together};
 
 const CPU: Duration = Duration::from_millis(100);
 
@@ -27,8 +29,8 @@ fn piece(invocations: usize, now: Instant) -> Piece {
     piece_of(None, invocations, now)
 }
 
-fn piece_of(tenant: Option<&str>, invocations: usize, now: Instant) -> Piece {
-    let event = Event {
+fn event() -> Arc<Event> {
+    Arc::new(Event {
         id: "1".into(),
         channel: Channel::new("c"),
         kind: "t".into(),
@@ -37,10 +39,19 @@ fn piece_of(tenant: Option<&str>, invocations: usize, now: Instant) -> Piece {
         data: "{}".into(),
         value: serde_json::Value::Null,
         charge: crate::event::EventCharge::default(),
-    };
-    let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: tenant.map(Arc::from) };
-    let job = Job { field: Arc::from("f"), event: Arc::new(event), invocations: vec![invocation; invocations] };
-    Piece::whole(job, Box::new(|_, _| {}), now)
+    })
+}
+
+fn job(invocations: Vec<Invocation>) -> Job {
+    Job { field: Arc::from("f"), event: event(), invocations }
+}
+
+fn invocation(tenant: Option<&str>, payer: Payer) -> Invocation {
+    Invocation { arguments: Arc::from("{}"), principal: None, tenant: tenant.map(Arc::from), payer }
+}
+
+fn piece_of(tenant: Option<&str>, invocations: usize, now: Instant) -> Piece {
+    Piece::whole(job(vec![invocation(tenant, None); invocations]), Arc::new(|_| {}), now)
 }
 
 /// Takes and finishes one batch without trouble, so that the field's cost is known.
@@ -51,7 +62,7 @@ fn teach(queues: &mut Queues, field: &str, cost: Duration, now: Instant) {
 }
 
 fn sizes(batch: &Batch) -> Vec<usize> {
-    batch.pieces.iter().map(|piece| piece.invocations.len()).collect()
+    batch.pieces.iter().map(Piece::len).collect()
 }
 
 #[test]
@@ -73,9 +84,14 @@ fn the_first_invocation_of_a_field_goes_alone_and_the_rest_as_a_batch() {
 fn a_batch_is_sized_for_a_part_of_the_cpu_time() {
     let now = Instant::now();
     let mut queues = queues(&["f"], 4);
-    teach(&mut queues, "f", Duration::from_millis(5), now);
+    teach(&mut queues, "f", Duration::from_micros(400), now);
     queues.push("f", piece(100, now), now).unwrap();
-    assert_eq!(sizes(&take(&mut queues, 0, now).unwrap()), [5]);
+    assert_eq!(sizes(&take(&mut queues, 0, now).unwrap()), [5], "two milliseconds");
+    let limits = Limits { cpu: Duration::from_millis(4), ..Limits::default() };
+    let mut queues = Queues::new(&[Arc::from("f")], &limits);
+    teach(&mut queues, "f", Duration::from_micros(250), now);
+    queues.push("f", piece(100, now), now).unwrap();
+    assert_eq!(sizes(&take(&mut queues, 0, now).unwrap()), [4], "a quarter of a call");
 }
 
 #[test]
@@ -189,20 +205,60 @@ fn publishers_do_not_wait_for_a_field_that_lags() {
 }
 
 #[test]
-fn every_job_is_answered_once_whatever_becomes_of_its_pieces() {
-    let (answer, answers) = std::sync::mpsc::sync_channel(2);
+fn every_invocation_is_answered_once_whatever_becomes_of_its_piece() {
+    let (answer, answers) = std::sync::mpsc::sync_channel(3);
     let now = Instant::now();
-    let event = Arc::clone(&piece(1, now).event);
-    let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None };
-    let job = Job { field: Arc::from("f"), event, invocations: vec![invocation; 3] };
-    let mut rest = Piece::whole(job, Box::new(move |outcomes, _| answer.send(outcomes).unwrap()), now);
-    let first = rest.split_front(1);
+    let done = Arc::new(move |Part { outcomes, .. }| answer.send(outcomes).unwrap());
+    let mut rest = Piece::whole(job(vec![invocation(None, None); 3]), done, now);
+    let (first, second) = (rest.split_front(1), rest.split_front(1));
+    second.answer([Outcome::Skip].into_iter(), Held::default());
+    assert_eq!(answers.try_recv().unwrap(), [(1, Outcome::Skip)], "without waiting for the others");
     drop(rest);
+    assert!(matches!(answers.try_recv().unwrap()[..], [(2, Outcome::Failed(_))]));
+    // As many outcomes as invocations, also if there are more, or fewer.
+    first.answer([Outcome::Skip, Outcome::Skip].into_iter(), Held::default());
+    assert_eq!(answers.try_recv().unwrap(), [(0, Outcome::Skip)]);
     assert!(answers.try_recv().is_err());
-    first.answer([Outcome::Skip].into_iter(), Held::default());
-    let outcomes = answers.try_recv().unwrap();
-    assert!(matches!(outcomes[..], [Outcome::Skip, Outcome::Failed(_), Outcome::Failed(_)]));
-    assert!(answers.try_recv().is_err());
+}
+
+#[test]
+fn an_invocation_for_which_there_is_no_outcome_fails() {
+    let (answer, answers) = std::sync::mpsc::sync_channel(1);
+    let done = together(2, move |outcomes| answer.send(outcomes).unwrap());
+    let piece = Piece::whole(job(vec![invocation(None, None); 2]), done, Instant::now());
+    piece.answer([Outcome::Skip].into_iter(), Held::default());
+    assert!(matches!(answers.try_recv().unwrap()[..], [Outcome::Skip, Outcome::Failed(_)]));
+}
+
+#[test]
+fn what_has_waited_too_long_is_found_although_no_instance_asks() {
+    let now = Instant::now();
+    let mut queues = queues(&["a", "b"], 4);
+    queues.push("a", piece(3, now), now).unwrap();
+    let running = take(&mut queues, 0, now).unwrap();
+    let later = now + Limits::default().patience;
+    queues.push("b", piece(1, later), later).unwrap();
+    assert!(queues.sweep(later).is_empty());
+    let expired = queues.sweep(later + Duration::from_millis(1));
+    assert_eq!(expired.iter().map(Piece::len).collect::<Vec<_>>(), [2]);
+    assert_eq!((queues.waiting(), queues.turns.len()), (1, 1));
+    queues.finish(&running.running, Finished::Well(CPU), later);
+}
+
+#[test]
+fn a_sweep_finds_the_fields_that_lag_and_those_that_have_caught_up() {
+    let now = Instant::now();
+    let mut queues = queues(&["a"], 4);
+    queues.push("a", piece(100, now), now).unwrap();
+    let late = now + LAGGING + Duration::from_millis(1);
+    queues.sweep(late);
+    assert_eq!((queues.backlog(), queues.waiting()), (0, 100));
+    // The old ones are gone, although those that took them had nothing of other payers.
+    queues.fields[0].clear();
+    queues.turns.clear();
+    queues.push("a", piece(7, late), late).unwrap();
+    queues.sweep(late);
+    assert_eq!(queues.backlog(), 7);
 }
 
 #[test]
@@ -239,7 +295,7 @@ fn a_field_that_is_stopped_again_and_again_is_switched_off_and_what_waits_is_cut
     assert_eq!(&*batch.running.name, "bad");
     let Consequence { switched, cut } = stop(&mut queues, &batch, now);
     assert_eq!(switched, Some(Switched::Opened(PAUSE)));
-    assert_eq!(cut.iter().map(|piece| piece.invocations.len()).sum::<usize>(), 9);
+    assert_eq!(cut.iter().map(Piece::len).sum::<usize>(), 9);
     assert_eq!(queues.switched_off().map(|name| &**name).collect::<Vec<_>>(), ["bad"]);
     assert!(matches!(queues.push("bad", piece(1, now), now), Err((_, Refusal::SwitchedOff))));
     assert_eq!(&*take(&mut queues, 0, now).unwrap().running.name, "good");

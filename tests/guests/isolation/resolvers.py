@@ -152,6 +152,13 @@ def counts(event: dict, variables: dict) -> dict:
     return {"seq": CALLS}
 
 
+@subscription("dawdles", channel="dawdling")
+def dawdles(event: dict, variables: dict, context: Context) -> dict:
+    """Sleeps for as long as the event says for this tenant."""
+    time.sleep(event["seconds"].get(context.claims.get("tenant_id"), 0))
+    return {"seq": event["seq"]}
+
+
 @subscription("works", channel="work")
 def works(event: dict, variables: dict) -> dict:
     """Computes until its time is up."""

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::json;
 use subcast::event::{Channel, Event};
 use subcast::outcome::{Invocation, Job, Outcome};
-use subcast::sandbox::{Config, Limits, LoadError, Module, Sandbox};
+use subcast::sandbox::{Config, Limits, LoadError, Module, Sandbox, together};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -79,10 +79,10 @@ impl Loader {
             value: json!({}),
             charge: subcast::event::EventCharge::default(),
         };
-        let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None };
+        let invocation = Invocation { arguments: Arc::from("{}"), principal: None, tenant: None, payer: None };
         let job = Job { field: Arc::from("f"), event: Arc::new(event), invocations: vec![invocation] };
         let (answer, answered) = oneshot::channel();
-        self.sandbox.submit(module, job, Box::new(move |outcomes, _| answer.send(outcomes).unwrap()));
+        self.sandbox.submit(module, job, together(1, move |outcomes| answer.send(outcomes).unwrap()));
         timeout(PATIENCE, answered).await.expect("an answer in time").unwrap().remove(0)
     }
 

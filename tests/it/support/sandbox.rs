@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use subcast::event::{Channel, Event};
 use subcast::outcome::{Invocation, Job, Outcome};
 use subcast::principal::Principal;
-use subcast::sandbox::{Config, Limits, Module, Sandbox};
-use tokio::sync::oneshot;
+use subcast::sandbox::{Config, Limits, Module, Part, Sandbox, together};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{PATIENCE, guests};
@@ -22,9 +22,13 @@ pub struct Bench {
 impl Bench {
     /// Starts a sandbox with so many threads, and one guest in it.
     pub async fn start(guest: &str, threads: usize, limits: Limits) -> Self {
+        Self::start_in(guest, Config { threads, ..Config::default() }, limits).await
+    }
+
+    /// Starts a sandbox with this configuration, apart from its cache and compiler, and one guest in it.
+    pub async fn start_in(guest: &str, config: Config, limits: Limits) -> Self {
         let compiler = vec![env!("CARGO_BIN_EXE_subcast").into(), "compile".into()];
-        let config =
-            Config { threads, cache_dir: Some(guests::cache()), compiler: Some(compiler), ..Config::default() };
+        let config = Config { cache_dir: Some(guests::cache()), compiler: Some(compiler), ..config };
         let sandbox = Sandbox::start(config).unwrap();
         let module = sandbox.load(guest, &guests::built(guest).await, limits).await.unwrap();
         Self { sandbox, module }
@@ -44,8 +48,25 @@ impl Bench {
             event: Arc::new(event(data.clone())),
             invocations: tenants.iter().map(|tenant| invocation(*tenant)).collect(),
         };
-        let done = Box::new(move |outcomes, _| drop(reply.send(outcomes)));
+        let done = together(tenants.len(), move |outcomes| drop(reply.send(outcomes)));
         self.sandbox.submit(&self.module, job, done);
+        answered
+    }
+
+    /// Submits a job with an invocation for each of these tenants: its outcomes as they come, with their places.
+    pub fn parts(
+        &self,
+        field: &str,
+        data: &Value,
+        tenants: &[Option<&str>],
+    ) -> mpsc::UnboundedReceiver<Vec<(usize, Outcome)>> {
+        let (reply, answered) = mpsc::unbounded_channel();
+        let job = Job {
+            field: field.into(),
+            event: Arc::new(event(data.clone())),
+            invocations: tenants.iter().map(|tenant| invocation(*tenant)).collect(),
+        };
+        self.sandbox.submit(&self.module, job, Arc::new(move |part: Part| drop(reply.send(part.outcomes))));
         answered
     }
 
@@ -95,7 +116,12 @@ fn invocation(tenant: Option<&str>) -> Invocation {
         claims.insert("tenant_id".to_owned(), json!(tenant));
     }
     let principal = Principal::new(Some("someone".into()), claims, tenant.map(Arc::from), None);
-    Invocation { arguments: "{}".into(), principal: Some(Arc::new(principal)), tenant: tenant.map(Arc::from) }
+    Invocation {
+        arguments: "{}".into(),
+        principal: Some(Arc::new(principal)),
+        tenant: tenant.map(Arc::from),
+        payer: None,
+    }
 }
 
 fn event(value: Value) -> Event {

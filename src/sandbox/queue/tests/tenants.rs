@@ -165,19 +165,14 @@ fn what_waits_too_long_is_given_back_line_by_line() {
 fn a_job_for_several_tenants_is_answered_once_in_its_own_order() {
     let (answer, answers) = std::sync::mpsc::sync_channel(2);
     let now = Instant::now();
-    let event = Arc::clone(&piece(1, now).event);
-    let invocation = |name: &&str| Invocation {
-        arguments: Arc::from("{}"),
-        principal: None,
-        tenant: (!name.is_empty()).then(|| Arc::from(*name)),
-    };
     let names = ["b", "a", "", "b", "a", ""];
-    let job = Job { field: Arc::from("f"), event, invocations: names.iter().map(invocation).collect() };
-    let pieces = Piece::by_tenant(job, Box::new(move |outcomes, _| answer.send(outcomes).unwrap()), now);
+    let invocations = names.iter().map(|name| invocation((!name.is_empty()).then_some(*name), None)).collect();
+    let done = together(names.len(), move |outcomes| answer.send(outcomes).unwrap());
+    let pieces = Piece::by_tenant(job(invocations), done, now);
     assert_eq!(pieces.len(), 3);
     for piece in pieces.into_iter().rev() {
         let name = piece.tenant().as_deref().unwrap_or("").to_owned();
-        assert_eq!(piece.invocations.len(), 2);
+        assert_eq!(piece.len(), 2);
         piece.answer((0..2).map(|nth| Outcome::Value(format!("{name}{nth}"))), Held::default());
     }
     let values = ["b0", "a0", "0", "b1", "a1", "1"].map(|value| Outcome::Value(value.to_owned()));
