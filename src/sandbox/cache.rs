@@ -391,6 +391,7 @@ mod tests {
         // Once nobody needs them any more, they go like all others.
         drop(live);
         cache.hold(BTreeSet::new());
+        drop(kept(&other, "last", &half));
         assert!(names(&cache).is_disjoint(&["live", "previous"].map(str::to_owned).into()), "{:?}", names(&cache));
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::client::{Client, Seen};
+use crate::support::credential;
 use crate::support::host::{exchange, header, request};
 use crate::support::process::Process;
 
@@ -316,8 +317,9 @@ async fn bodies_that_find_no_memory_are_told_when_to_come_back() {
     // Half of one body arrives and stays.
     let mut stuck = tokio::net::TcpStream::connect(host.address).await.unwrap();
     let head = format!(
-        "POST /events HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: 900000\r\n\r\n",
-        host.address
+        "POST /events HTTP/1.1\r\nhost: {}\r\n{}content-type: application/json\r\ncontent-length: 900000\r\n\r\n",
+        host.address,
+        credential::line(host.address)
     );
     let half = vec![b' '; 450_000];
     tokio::io::AsyncWriteExt::write_all(&mut stuck, head.as_bytes()).await.unwrap();

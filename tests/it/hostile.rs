@@ -200,7 +200,7 @@ async fn what_only_the_author_can_mend_is_in_the_log_with_its_place() {
     assert!(client.next("user").await["errors"][0]["message"].as_str().unwrap().contains("User.name"));
     host.emit("orders", "bigOrder", json!({"id": "1", "region": "EU"})).await;
     for parts in [
-        ["does not fit the schema: Cannot return null for non-nullable field User.name.", "user_updated"],
+        ["does not fit the schema: \"Cannot return null for non-nullable field User.name.\"", "user_updated"],
         ["`where` could not be evaluated", "big_order"],
         ["event.data.total is missing", "big_order"],
     ] {

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::component::{Act, Field, Handmade, Idle};
+use crate::support::credential;
 use crate::support::eventually;
 use crate::support::host::{Host, deploy};
 use crate::support::loader::Loader;
@@ -192,8 +193,9 @@ async fn a_refused_component_is_not_compiled_again_for_a_while() {
 async fn announced(host: &Host, name: &str, bytes: u64) -> TcpStream {
     let mut stream = TcpStream::connect(host.address).await.unwrap();
     let head = format!(
-        "PUT /admin/modules/{name} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/wasm\r\ncontent-length: {bytes}\r\n\r\n",
-        host.address
+        "PUT /admin/modules/{name} HTTP/1.1\r\nhost: {}\r\n{}content-type: application/wasm\r\ncontent-length: {bytes}\r\n\r\n",
+        host.address,
+        credential::line(host.address)
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream

@@ -207,7 +207,7 @@ pub(super) static SECTIONS: &[Section] = &[
             key(
                 "memory",
                 Is("\"256MiB\""),
-                "Memory of all requests to POST /events and of their events until these are delivered: bodies, and what is parsed of them (64 bytes for each JSON value, 640 more for each object). Beyond, a request is answered with 503 and Retry-After; one that can never fit, with 413.",
+                "Memory of all requests to POST /events and of their events until these are delivered: bodies, and what is parsed of them (80 bytes for each JSON value, 640 more for each object). Beyond, a request is answered with 503 and Retry-After; one that can never fit, with 413.",
             ),
         ],
     },
