@@ -15,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::text::foreign_error;
 use crate::throttle::Throttle;
 
 /// Lines per second about panics.
@@ -54,7 +55,7 @@ pub fn report(place: &'static str, panic: &(dyn Any + Send)) {
         tracing::error!(
             r#where = place,
             "a panic was caught; this is a bug of Subcast, please report it: {}",
-            told(panic)
+            foreign_error(told(panic))
         );
     }
 }
@@ -77,7 +78,7 @@ impl Alarm {
     /// Raises it.
     pub fn raise(&self, reason: String) {
         if self.reason.set(reason).is_ok() {
-            tracing::error!("the host cannot go on: {}", self.reason());
+            tracing::error!("the host cannot go on: {}", foreign_error(self.reason()));
             self.raised.cancel();
         }
     }

@@ -85,7 +85,7 @@ impl Access {
     pub(super) fn refuse(&self, headers: &HeaderMap, peer: SocketAddr) -> Option<Reply> {
         let denied = self.check(headers).err()?;
         if self.told.may_write() {
-            tracing::warn!(%peer, routes = self.routes.name(), "refused a request: {}", denied.message());
+            tracing::warn!(%peer, routes = self.routes.name(), reason = denied.message(), "refused a request");
         }
         let message = format!("{}: {}", denied.message(), self.advice());
         let mut reply = refusal(StatusCode::UNAUTHORIZED, &message);

@@ -48,7 +48,7 @@ fn tokens() -> Vec<String> {
     let claims = json!({"sub": evil("sub"), "exp": 4_000_000_000_u64}).to_string();
     let mut tokens = vec![
         unsigned(&format!("{{\"alg\":{},\"typ\":\"JWT\"}}", quoted(&evil("alg"))), &claims),
-        unsigned(&format!("{{\"alg\":{},\"typ\":\"JWT\"}}", quoted(&evil("long-alg").repeat(4_000))), &claims),
+        unsigned(&format!("{{\"alg\":{},\"typ\":\"JWT\"}}", quoted(&evil("long-alg").repeat(1_000))), &claims),
         unsigned(&format!("{{\"alg\":\"HS256\",\"kid\":{}}}", quoted(&evil("kid"))), &claims),
         unsigned(&format!("{{\"alg\":\"HS256\",{}:1,\"typ\":7}}", quoted(&evil("member"))), &claims),
         unsigned(&evil("header"), &claims),
@@ -226,6 +226,10 @@ async fn refusals_are_throttled_by_kind_and_counted() {
 const OWN: &[&str] = &[
     "self.id",
     "connection",
+    "status",
+    "kept.path.display()",
+    "left.path().display()",
+    "format_args!(\"{live:.12}\")",
     "guard.id()",
     "id",
     "field",
