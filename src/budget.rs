@@ -119,7 +119,7 @@ impl Drop for Charge {
     }
 }
 
-/// What is charged fits into memory, so into half of the numbers.
+/// Charged bytes as a gauge counts them; they fit into memory, so into an `i64`.
 fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }

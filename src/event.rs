@@ -57,7 +57,7 @@ pub struct Event {
     pub charge: EventCharge,
 }
 
-/// What an event's memory was charged to, if it was: all events of one request share a charge. No part of what happened, so
+/// The charge for an event's memory, if there is one: all events of one request share a charge. No part of what happened, so
 /// all are equal.
 #[derive(Clone, Debug, Default)]
 pub struct EventCharge {

@@ -115,7 +115,7 @@ impl Engine {
         report(&format!("index: {subscribers} subscriptions, look-up alone"), &times, 1_000);
     }
 
-    /// What one connection notices of others that have many arguments of the same field.
+    /// Latency of one connection beside others that have many arguments of the same field.
     async fn beside(&self) {
         let anonymous = Arc::new(Principal::anonymous());
         let numbered = |n: usize, payer| {

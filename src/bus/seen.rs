@@ -41,7 +41,7 @@ impl Seen {
         }
     }
 
-    /// What `event` is recognized by.
+    /// The identity of `event`.
     #[must_use]
     pub fn identity(&self, event: &Event) -> Identity {
         let parts = (event.channel.as_str(), &event.source, &event.id);

@@ -12,7 +12,7 @@ use super::succession::HandoverNumber;
 /// For how long the delivering task may take to give up what is overdue. It has that done within milliseconds.
 const GIVING_UP: Duration = Duration::from_secs(10);
 
-/// What a generation that was replaced still owes.
+/// Outstanding answers of a generation that was replaced.
 #[derive(Debug)]
 pub struct Drain {
     pub(super) number: HandoverNumber,

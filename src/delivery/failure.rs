@@ -73,7 +73,7 @@ impl FailureLog {
     }
 }
 
-/// What members get whose answer was lost in a bug of ours. The log has the bug with its own line; this one names the field
+/// Failure for members whose answer was lost in a bug of ours. The log has the bug with its own line; this one names the field
 /// and the id that the client reads.
 pub(super) fn internal(field: &Field) -> Failure {
     let id = ErrorId::random();

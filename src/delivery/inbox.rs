@@ -38,7 +38,7 @@ pub(super) enum Message {
     Projected(Large),
     /// A generation has taken another one's place: jobs that are answered later may be of either.
     Handover(Handover, Drained),
-    /// What the old generation of a handover still owes is not waited for any longer.
+    /// The time for outstanding answers of a handover's old generation is over.
     Overdue(HandoverNumber),
 }
 

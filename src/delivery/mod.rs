@@ -180,7 +180,7 @@ impl Delivery {
                     end(ended);
                     return 0;
                 }
-                // Who waits for whom is only half known. Nobody waits then: that is better than for ever.
+                // The order between the generations is only half known: no cohort waits then, so that none waits for ever.
                 let free = state.succession.give_up();
                 free.into_iter().map(|cohort| self.deliver_next(&cohort, &mut state.succession)).sum()
             }
@@ -244,7 +244,7 @@ impl Delivery {
         caught("delivery", || self.deliver_next(cohort, &mut state.succession)).unwrap_or_default()
     }
 
-    /// What a cohort owes is not waited for any longer: its members get an error for each answer that is missing.
+    /// Ends the wait for a cohort's outstanding answers: its members get an error for each.
     fn write_off(&self, cohort: &Arc<Cohort>, succession: &mut Succession) -> usize {
         let mut pushes = self.deliver_next(cohort, succession);
         while cohort.skip() {
@@ -392,7 +392,7 @@ impl Delivery {
     }
 }
 
-/// What those get who selected this when there is no value for them.
+/// The payload of a failure for this selection.
 fn errors(selection: &Selection, failure: &Failure) -> Payload {
     let mut text = String::new();
     selection.project_error(failure::to_graphql(failure), &mut text);

@@ -148,7 +148,7 @@ impl Deployer {
 
     /// Removes what a deployment that was given up has left in the store.
     pub async fn sweep(&self) -> Result<(), DeployError> {
-        // What is on its way is in the store, and not on record yet.
+        // Uploads under way are in the store, and not on record yet.
         let _arrival = self.arrival.lock().await;
         self.with_records(Records::prune).await
     }
@@ -272,7 +272,7 @@ impl Deployer {
         .await
     }
 
-    /// What comes of it, unless the host stops first: then it is dropped. Only for what changes nothing that is live.
+    /// Runs the work to its result, unless the host stops first: then it is dropped. Only for work that changes nothing live.
     async fn unless_stopping<F: Future>(&self, work: F) -> Result<F::Output, DeployError> {
         self.stopping.run_until_cancelled(work).await.ok_or(DeployError::Stopping)
     }

@@ -92,7 +92,7 @@ const TOLD: usize = 50;
 /// Bytes of one of them.
 const TOLD_BYTES: usize = 1_000;
 
-/// What a version loosens, cut to what people read: the first lines, and how many more there are.
+/// The rules that a version loosens, cut for readers: the first lines, and how many more there are.
 pub(super) fn bounded(loosened: &[String]) -> Vec<String> {
     let more = loosened.len().saturating_sub(TOLD);
     let mut told: Vec<String> = loosened.iter().take(TOLD).map(|line| quoted(line, TOLD_BYTES)).collect();

@@ -131,7 +131,7 @@ impl Completion {
             report.stored = false;
         }
         let _ = recorded.send(report.stored);
-        // What a rollback could bring back stays in the cache.
+        // Versions that a rollback could bring back stay in the cache.
         if let Ok(digests) = with(&records, |records| records.digests()).await {
             sandbox.hold(digests).await;
         }
