@@ -14,7 +14,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation};
 use serde_json::{Map, Value};
 
 pub use ask::{Ask, Decision, Shown};
@@ -156,7 +156,12 @@ impl Authenticator {
             return Err(Refused::Malformed);
         }
         let Verifier { key, validation, leeway, require_exp } = self.jwt.as_ref().ok_or(Refused::NotConfigured)?;
-        let claims = jsonwebtoken::decode::<Map<String, Value>>(token.trim(), key, validation)?.claims;
+        let TokenData { header, claims, .. } =
+            jsonwebtoken::decode::<Map<String, Value>>(token.trim(), key, validation)?;
+        // RFC 7515, section 4.1.11: extensions that must be understood, and none is.
+        if header.crit.is_some() {
+            return Err(Refused::Critical);
+        }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         lifetime::check(&claims, now, *leeway, *require_exp)?;
         Ok(principal(claims, &self.tenant_claim))

@@ -27,6 +27,9 @@ pub enum Refused {
     /// The token does not hold.
     #[error("the token was refused: {0}")]
     Token(#[from] jsonwebtoken::errors::Error),
+    /// The token has extensions that must be understood.
+    #[error("the token has a `crit` header: its extensions are not supported")]
+    Critical,
     /// The token would never expire.
     #[error("the token has no `exp`: it would be valid for ever; [auth] jwt.require_exp = false allows that")]
     NoExpiry,
@@ -53,6 +56,7 @@ impl Refused {
             Self::Malformed => "malformed",
             Self::NotConfigured => "not-configured",
             Self::Token(_) => "invalid",
+            Self::Critical => "critical",
             Self::NoExpiry => "no-expiry",
             Self::NotATime(_) => "not-a-time",
             Self::Expired => "expired",

@@ -131,6 +131,17 @@ fn a_tenant_is_text_or_a_whole_number_with_all_its_digits() {
 }
 
 #[test]
+fn a_token_with_critical_extensions_is_refused() {
+    let jwt = JwtConfig { secret: SECRET.to_vec(), issuer: None, audience: None, leeway: 0, require_exp: true };
+    let config = Config { anonymous: true, jwt: Some(jwt), tenant_claim: "tenant_id".to_owned() };
+    let header = Header { crit: Some(vec!["x".to_owned()]), ..Header::new(Algorithm::HS256) };
+    let key = EncodingKey::from_secret(SECRET);
+    let credential = format!("Bearer {}", jsonwebtoken::encode(&header, &valid_claims(), &key).unwrap());
+    let refused = Authenticator::new(&config).authenticate(Some(&payload(&credential)), None);
+    assert_eq!(refused.map_err(|refused| refused.kind()).err(), Some("critical"));
+}
+
+#[test]
 fn a_token_needs_an_expiry_that_is_one() {
     let without = |name: &str| {
         let mut claims = valid_claims();

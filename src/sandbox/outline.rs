@@ -5,11 +5,12 @@
 //! remains unknown (core modules that come from an import) does not link.
 
 use wasmparser::{
-    BinaryReaderError, CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentTypeRef, Instance, Payload,
+    BinaryReaderError, CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentTypeRef, ElementItems,
+    Instance, Payload,
 };
 
 use super::component::ComponentError;
-use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::engine::{CORE_INSTANCES, MEMORIES, SEGMENT_ELEMENTS, TABLE_ELEMENTS, TABLES};
 
 /// Bytes of one page of a memory.
 const PAGE: u64 = 64 << 10;
@@ -26,6 +27,8 @@ struct Needs {
     tables: u64,
     /// Bytes that its memories have at the start.
     bytes: u64,
+    /// Elements of its segments. The engine keeps 16 bytes for each, in the host's memory, until they are dropped.
+    elements: u64,
 }
 
 /// Where a function or an instance of a component comes from.
@@ -71,6 +74,17 @@ impl Outline {
                     self.largest_table = self.largest_table.max(table?.ty.initial);
                     if let Some(needs) = self.defined() {
                         needs.tables += 1;
+                    }
+                }
+            }
+            Payload::ElementSection(section) => {
+                for element in section.clone() {
+                    let count = match element?.items {
+                        ElementItems::Functions(items) => items.count(),
+                        ElementItems::Expressions(_, items) => items.count(),
+                    };
+                    if let Some(needs) = self.defined() {
+                        needs.elements += u64::from(count);
                     }
                 }
             }
@@ -152,6 +166,7 @@ impl Outline {
             ("core instances", self.core_instances, CORE_INSTANCES),
             ("tables", self.taken.tables, TABLES),
             ("memories", self.taken.memories, MEMORIES),
+            ("elements of segments", self.taken.elements, SEGMENT_ELEMENTS),
         ] {
             if wanted > u64::from(share) {
                 return Err(ComponentError::Share { what, wanted, share });
@@ -179,6 +194,7 @@ impl Outline {
         let Some(needs) = self.modules.get(module as usize).copied().flatten() else { return };
         self.taken.memories += needs.memories;
         self.taken.tables += needs.tables;
+        self.taken.elements = self.taken.elements.saturating_add(needs.elements);
         self.taken.bytes = self.taken.bytes.saturating_add(needs.bytes);
     }
 

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use thiserror::Error;
 
+use crate::text::foreign_error;
+
 /// Random bytes of a credential; it is written as hexadecimal digits.
 const BYTES: usize = 32;
 /// Longest file that is read as a credential.
@@ -81,7 +83,9 @@ impl Folders {
             match folder.open() {
                 Ok(()) => return Ok(folder),
                 Err(error) if folder.is_configured => return Err(error),
-                Err(_) => {}
+                Err(error) => {
+                    tracing::warn!(error = %foreign_error(&error), "the credential goes into another folder");
+                }
             }
         }
         last.open().map(|()| last)

@@ -18,20 +18,22 @@ use crate::support::host::{Host, deploy};
 use crate::support::loader::Loader;
 
 /// Modules that want more of one kind than a slot has, by the name of the kind.
-fn greedy() -> [(&'static str, Idle); 3] {
+fn greedy() -> [(&'static str, Idle); 4] {
     [
         ("core instances", Idle { instances: 200, ..Idle::default() }),
         ("tables", Idle { instances: 16, tables: 1, elements: 10, ..Idle::default() }),
         ("memories", Idle { instances: 3, pages: Some(1), ..Idle::default() }),
+        ("elements of segments", Idle { instances: 11, segment: 10_000, ..Idle::default() }),
     ]
 }
 
 /// Modules that want all of one kind that a slot has.
-fn modest() -> [Idle; 3] {
+fn modest() -> [Idle; 4] {
     [
         Idle { instances: 199, ..Idle::default() },
         Idle { instances: 4, tables: 1, elements: 100_000, ..Idle::default() },
         Idle { instances: 1, pages: Some(1), ..Idle::default() },
+        Idle { instances: 10, segment: 10_000, ..Idle::default() },
     ]
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use subcast::sandbox::{Config, Limits};
 
+use crate::support::eventually;
 use crate::support::sandbox::{Bench, answer, value};
 
 /// A slot whose idle time ends in the moment in which it is woken must not stay among the idle ones while it works: the
@@ -23,9 +24,14 @@ async fn overlapping_calls_run_at_once_although_idle_times_end_as_slots_are_woke
         }
         assert!(value(&bench.ask("slow", json!({"seq": round, "ms": 0})).await)["seq"].as_u64() == Some(round));
     }
-    let slept = Duration::from_secs(2);
+    let slept = Duration::from_secs(4);
     let began = Instant::now();
-    let calls: Vec<_> = (0..3).map(|seq| bench.submit("slow", &json!({"seq": seq, "ms": 2_000}), &[None])).collect();
+    let mut calls = Vec::new();
+    for seq in 0..3 {
+        calls.push(bench.submit("slow", &json!({"seq": seq, "ms": 4_000}), &[None]));
+        // Two that wait at the same time may go over as one batch.
+        eventually("the call is under way", || bench.metric("invocations_waiting", "") == 0).await;
+    }
     for call in calls {
         value(&answer(call).await[0]);
     }

@@ -37,6 +37,8 @@ pub struct Idle {
     pub tables: usize,
     /// Least elements of each of its tables.
     pub elements: u64,
+    /// Elements of a passive segment; it has none if this is 0.
+    pub segment: usize,
     /// Least pages of its memory; `None`: it has no memory.
     pub pages: Option<u64>,
     /// Data in the first and in the last page of its memory, which makes the compiled form as large as that.
@@ -340,11 +342,16 @@ impl Idle {
         section(&mut bytes, 4, &vec(&tables));
         if let Some(pages) = self.pages {
             section(&mut bytes, 5, &[vec![1, 0], unsigned(pages)].concat());
-            if self.wide {
-                let last = u32::try_from((pages - 1) * PAGE as u64).unwrap();
-                let byte_at = |address: u32| [vec![0, 0x41], signed(address), vec![0x0b, 1, b'x']].concat();
-                section(&mut bytes, 11, &vec(&[byte_at(0), byte_at(last)]));
-            }
+        }
+        if self.segment > 0 {
+            // Passive, of type funcref, each `ref.null func`.
+            let nulls = vec![vec![0xd0, 0x70, 0x0b]; self.segment];
+            section(&mut bytes, 9, &vec(&[[vec![5, 0x70], vec(&nulls)].concat()]));
+        }
+        if let (Some(pages), true) = (self.pages, self.wide) {
+            let last = u32::try_from((pages - 1) * PAGE as u64).unwrap();
+            let byte_at = |address: u32| [vec![0, 0x41], signed(address), vec![0x0b, 1, b'x']].concat();
+            section(&mut bytes, 11, &vec(&[byte_at(0), byte_at(last)]));
         }
         bytes
     }
